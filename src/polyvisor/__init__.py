@@ -1,0 +1,3 @@
+"""One OpenStack-compatible cloud over many hypervisors."""
+
+__version__ = "0.1.0"

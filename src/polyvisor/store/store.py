@@ -1,0 +1,188 @@
+"""The store of one transaction: every noun's statements, by the noun's name."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+from sqlalchemy import Connection
+
+from polyvisor.store.aggregate import Aggregates
+from polyvisor.store.application_credential import ApplicationCredentials
+from polyvisor.store.assignment import Assignments
+from polyvisor.store.catalog import Catalog
+from polyvisor.store.change import Changes
+from polyvisor.store.cloud import Clouds
+from polyvisor.store.control import Controls
+from polyvisor.store.domain import Domains
+from polyvisor.store.flavor import Flavors
+from polyvisor.store.group import Groups
+from polyvisor.store.host import Hosts
+from polyvisor.store.hypervisor import Hypervisors
+from polyvisor.store.image import Images
+from polyvisor.store.image_member import ImageMembers
+from polyvisor.store.keypair import Keypairs
+from polyvisor.store.operation import Operations
+from polyvisor.store.project import Projects
+from polyvisor.store.quota import Quotas
+from polyvisor.store.region import Regions
+from polyvisor.store.role import Roles
+from polyvisor.store.server import Servers
+from polyvisor.store.signals import Signals
+from polyvisor.store.tenant_usage import TenantUsages
+from polyvisor.store.token import Tokens
+from polyvisor.store.token_key import TokenKeys
+from polyvisor.store.user import Users
+
+
+class Store:
+    """What one transaction can read and write. Not shared between threads; ends with its transaction."""
+
+    def __init__(self, connection: Connection, signals: Signals) -> None:
+        self.connection = connection
+        self._signals = signals
+        self._wake: list[str] = []
+
+    def wake(self, subject: str) -> None:
+        """Raise `subject` once the transaction is committed."""
+        if subject not in self._wake:
+            self._wake.append(subject)
+
+    def committed(self) -> None:
+        """The transaction is in the database: tell whoever waits."""
+        for subject in self._wake:
+            self._signals.wake(subject)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of the transaction that is undone by itself when it raises."""
+        try:
+            with self.connection.begin_nested():
+                yield
+        except BaseException:
+            self.change.forget()
+            raise
+
+    @cached_property
+    def aggregate(self) -> Aggregates:
+        """Host aggregates and the zones they make."""
+        return Aggregates(self)
+
+    @cached_property
+    def change(self) -> Changes:
+        """Change counters."""
+        return Changes(self.connection)
+
+    @cached_property
+    def control(self) -> Controls:
+        """Processes that schedule and run operations."""
+        return Controls(self)
+
+    @cached_property
+    def flavor(self) -> Flavors:
+        """Flavors, and who may use them."""
+        return Flavors(self)
+
+    @cached_property
+    def cloud(self) -> Clouds:
+        """The cloud's own facts."""
+        return Clouds(self)
+
+    @cached_property
+    def host(self) -> Hosts:
+        """Hosts, their capacity, and the claims on them."""
+        return Hosts(self)
+
+    @cached_property
+    def hypervisor(self) -> Hypervisors:
+        """Hosts, as the Compute API lists them."""
+        return Hypervisors(self)
+
+    @cached_property
+    def image(self) -> Images:
+        """Images, and the uploads that hold them."""
+        return Images(self)
+
+    @cached_property
+    def image_member(self) -> ImageMembers:
+        """The projects that images are shared with."""
+        return ImageMembers(self)
+
+    @cached_property
+    def keypair(self) -> Keypairs:
+        """Users' key pairs."""
+        return Keypairs(self)
+
+    @cached_property
+    def operation(self) -> Operations:
+        """Durable operations."""
+        return Operations(self)
+
+    @cached_property
+    def quota(self) -> Quotas:
+        """Projects' limits, and whether there is room."""
+        return Quotas(self)
+
+    @cached_property
+    def server(self) -> Servers:
+        """Servers."""
+        return Servers(self)
+
+    @cached_property
+    def application_credential(self) -> ApplicationCredentials:
+        """Application credentials."""
+        return ApplicationCredentials(self)
+
+    @cached_property
+    def assignment(self) -> Assignments:
+        """Role assignments."""
+        return Assignments(self)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The service catalogue."""
+        return Catalog(self)
+
+    @cached_property
+    def domain(self) -> Domains:
+        """Domains."""
+        return Domains(self)
+
+    @cached_property
+    def group(self) -> Groups:
+        """Groups of users."""
+        return Groups(self)
+
+    @cached_property
+    def project(self) -> Projects:
+        """Projects."""
+        return Projects(self)
+
+    @cached_property
+    def region(self) -> Regions:
+        """Regions."""
+        return Regions(self)
+
+    @cached_property
+    def role(self) -> Roles:
+        """Roles, and which implies which."""
+        return Roles(self)
+
+    @cached_property
+    def tenant_usage(self) -> TenantUsages:
+        """What projects used."""
+        return TenantUsages(self)
+
+    @cached_property
+    def token(self) -> Tokens:
+        """Tokens: revoked ones, and what a token stands for."""
+        return Tokens(self)
+
+    @cached_property
+    def token_key(self) -> TokenKeys:
+        """The keys that seal tokens."""
+        return TokenKeys(self)
+
+    @cached_property
+    def user(self) -> Users:
+        """Users, and their failed logins."""
+        return Users(self)

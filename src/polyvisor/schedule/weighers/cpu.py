@@ -1,0 +1,18 @@
+"""Free vCPUs: more of them are better, or worse where servers are packed."""
+
+import numpy as np
+
+from polyvisor.schedule.ask import Ask
+from polyvisor.schedule.settings import ScheduleSettings
+from polyvisor.schedule.table import VCPUS, HostTable
+from polyvisor.schedule.weighers.weigher import Rows, Scores, sign
+
+
+def weight(settings: ScheduleSettings) -> float:
+    """How much it counts."""
+    return sign(settings) * settings.cpu_weight
+
+
+def score(table: HostTable, rows: Rows, ask: Ask) -> Scores:
+    """vCPUs free on each host."""
+    return np.asarray(table.free[VCPUS][rows], dtype=np.float64)

@@ -1,0 +1,89 @@
+"""The control loop of one process: runs control steps when there are any, and the reconcilers on their periods."""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from polyvisor.model.operation import CONTROL
+from polyvisor.operate.engine import Engine
+from polyvisor.operate.kinds import PASSING
+from polyvisor.operate.reconcile import forgotten_image, orphaned_claim
+from polyvisor.store.database import Database
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+SWEEP_SECONDS = 20.0
+BEAT_SECONDS = 20.0
+PASSING_KEPT = timedelta(minutes=5)
+
+
+class Controller:
+    """A thread that turns the engine."""
+
+    def __init__(self, database: Database, engine: Engine, clock: Callable[[], datetime], name: str) -> None:
+        """`name` is the process's in the list of services; unique in the cloud."""
+        self._database, self._engine, self._clock, self._name = database, engine, clock, name
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="controller", daemon=True)
+        self._sweep_at = self._beat_at = clock()
+        database.on_rollback.append(engine.tools.estate.forget)
+
+    def start(self) -> None:
+        """Begin."""
+        with self._database.write() as store:
+            store.control.start(self._name, uuid=self._engine.tools.new_id(), now=self._clock())
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the turn that is under way."""
+        self._stopping.set()
+        self._database.signals.wake(CONTROL)
+        self._thread.join(timeout=10)
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            seen = self._database.signals.count(CONTROL)
+            try:
+                self._turn()
+                self._sweep_when_due()
+                self._beat_when_due()
+                pause = self._pause_seconds()
+            except Exception:
+                log.exception("a turn of the engine failed; trying again")
+                pause = 1.0
+            if pause > 0:
+                self._database.signals.wait(CONTROL, seen, pause)
+
+    def _turn(self) -> None:
+        with self._database.write() as store:
+            self._engine.turn(store, self._clock())
+
+    def _pause_seconds(self) -> float:
+        with self._database.read() as store:
+            due = store.operation.next_due([CONTROL])
+        if due is None:
+            return LOOK_SECONDS
+        return min(LOOK_SECONDS, max(0.0, (due - self._clock()).total_seconds()))
+
+    def _beat_when_due(self) -> None:
+        """Say that this process lives."""
+        now = self._clock()
+        if now >= self._beat_at:
+            self._beat_at = now + timedelta(seconds=BEAT_SECONDS)
+            with self._database.write() as store:
+                store.control.beat(self._name, now)
+
+    def _sweep_when_due(self) -> None:
+        now = self._clock()
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + timedelta(seconds=SWEEP_SECONDS)
+        with self._database.write() as store:
+            orphaned_claim.sweep(store)
+            forgotten_image.sweep(store, now, self._engine.tools.new_id)
+            store.operation.forget(PASSING, now - PASSING_KEPT)
+            keep = timedelta(hours=self._engine.tools.compute.purge_after_hours)
+            purged = store.server.purge(now - keep)
+            store.operation.forget_targets(purged)

@@ -1,0 +1,222 @@
+"""The engine: one turn takes reports in, runs what is due at control, and leases out the rest, in one transaction."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from polyvisor.model.errors import NoHost, PolyvisorError
+from polyvisor.model.operation import CONTROL, Operation, OperationState
+from polyvisor.operate import progress
+from polyvisor.operate.definition import Again, Restart, Run
+from polyvisor.operate.definition import Operation as Definition
+from polyvisor.operate.link import Lease, Report
+from polyvisor.operate.tools import ControlTools
+from polyvisor.store.store import Store
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 30.0
+MOST_AT_ONCE = 128
+MOST_REASONS = 200
+STOPPED = "The operation was asked to stop."
+_ENDED = (OperationState.DONE, OperationState.FAILED)
+
+
+class Engine:
+    """Moves operations on. It keeps nothing in memory between turns: all it knows is in the store."""
+
+    def __init__(self, kinds: Mapping[str, Definition[Any]], tools: ControlTools) -> None:
+        self.kinds = kinds
+        self.tools = tools
+
+    def turn(
+        self,
+        store: Store,
+        now: datetime,
+        *,
+        owner: str = "",
+        places: Sequence[str] = (),
+        reports: Iterable[Report] = (),
+        most: int = 0,
+    ) -> list[Lease]:
+        """One turn within the caller's transaction; returns the steps leased to `owner` (up to `most`, at `places`)."""
+        work = _Work(self, store, now)
+        work.take_in(reports)
+        work.stop_cancelled()
+        work.run_control()
+        leases = work.lease(owner, places, most) if most and places else []
+        work.save()
+        return leases
+
+
+class _Work:
+    """One turn's rows: read once, moved on in memory, written once."""
+
+    def __init__(self, engine: Engine, store: Store, now: datetime) -> None:
+        self.kinds, self.tools = engine.kinds, engine.tools
+        self.store, self.now = store, now
+        self.rows: dict[str, Operation] = {}
+        self.kept: dict[str, Operation] = {}
+
+    def keep(self, row: Operation) -> None:
+        """Note a row that has moved on, and what follows from it."""
+        self.rows[row.id] = self.kept[row.id] = row
+        if row.state in _ENDED:
+            self.store.wake(f"operation:{row.id}")
+            following = next((r for r in self.store.operation.unfinished(row.target_id) if r.id not in self.kept), None)
+            if following is not None and following.state is OperationState.WAITING:
+                self.keep(progress.started(following, self.now))
+        elif row.state is not OperationState.STUCK and row.place != CONTROL and not row.lease_owner:
+            self.store.wake(row.place)
+
+    def take_in(self, reports: Iterable[Report]) -> None:
+        """Journal what workers report; a report under an old epoch says nothing."""
+        by_id = {report.operation_id: report for report in reports}
+        for row in self.store.operation.many(by_id).values():
+            report = by_id[row.id]
+            if report.epoch != row.lease_epoch or not row.lease_owner:
+                log.warning("a report of operation %s came too late: its lease had gone to another", row.id)
+                continue
+            self.keep(self._reported(row, report))
+
+    def _reported(self, row: Operation, report: Report) -> Operation:
+        kind = self.kinds[row.kind]
+        undoing = row.state is OperationState.UNWINDING
+        if report.outcome == "done":
+            return (
+                progress.undone(row, kind, self.now) if undoing else progress.done(row, kind, report.output, self.now)
+            )
+        if report.outcome in ("again", "unreachable"):
+            if progress.out_of_patience(row, kind, self.now):
+                waited = kind.steps[row.step].patience_seconds
+                why = report.error or "it was not done"
+                return progress.failed(row, kind, f"Gave up after {waited:.0f} seconds: {why}", self.now)
+            seconds = report.seconds if report.outcome == "again" else progress.backoff_seconds(row.attempts)
+            return progress.again(row, seconds, self.now)
+        if undoing:
+            return progress.undo_failed(row, kind, report.error, self.now)
+        return progress.failed(row, kind, report.error, self.now)
+
+    def stop_cancelled(self) -> None:
+        """Turn round the operations that were asked to stop."""
+        for row in self.store.operation.cancelled(self.now, MOST_AT_ONCE):
+            current = self.rows.get(row.id, row)
+            if current.state is OperationState.WAITING:
+                current = progress.started(current, self.now)
+            if current.state is OperationState.RUNNING and not current.lease_owner:
+                self.keep(progress.stop(current, self.kinds[row.kind], STOPPED, self.now))
+
+    def run_control(self) -> None:
+        """Run what is due at control, until nothing is or the turn is full."""
+        seen = 0
+        while seen < MOST_AT_ONCE:
+            fresh = [
+                row for row in self.store.operation.due([CONTROL], self.now, MOST_AT_ONCE) if row.id not in self.rows
+            ]
+            for row in fresh:
+                self.rows[row.id] = row
+            ready = [row for row in self.rows.values() if self._is_due_here(row)]
+            if not ready:
+                return
+            for row in ready:
+                seen += 1
+                self.keep(self._run(row))
+        self.store.wake(CONTROL)
+
+    def _is_due_here(self, row: Operation) -> bool:
+        live = row.state in (OperationState.RUNNING, OperationState.UNWINDING)
+        return live and row.place == CONTROL and row.due_at <= self.now and not row.lease_owner
+
+    def _run(self, row: Operation) -> Operation:
+        kind = self.kinds.get(row.kind)
+        if kind is None:
+            return progress.stuck(row, f"This version knows no operation {row.kind!r}.", self.now)
+        if row.cancelled and row.state is OperationState.RUNNING:
+            return progress.stop(row, kind, STOPPED, self.now)
+        run = Run(row, kind.args(row), progress.outputs(row), self.now, store=self.store, tools=self.tools)
+        undoing = row.state is OperationState.UNWINDING
+        try:
+            with self.store.savepoint():
+                if undoing and row.step < 0:
+                    return self._unwound(row, kind, run)
+                if undoing:
+                    undo = kind.steps[row.step].undo_step
+                    result = undo(run) if undo else None
+                else:
+                    result = kind.steps[row.step].do(run)
+        except Exception as error:  # noqa: BLE001 - whatever a step raises is that step's failure
+            return self._refused(row, kind, error, undoing)
+        if isinstance(result, Again):
+            if progress.out_of_patience(row, kind, self.now):
+                return progress.failed(row, kind, "It waited for too long.", self.now)
+            return progress.again(row, result.seconds, self.now)
+        if undoing:
+            return progress.undone(row, kind, self.now)
+        return progress.done(row, kind, msgspec.to_builtins(result), self.now)
+
+    def _refused(self, row: Operation, kind: Definition[Any], error: Exception, undoing: bool) -> Operation:
+        self.tools.estate.forget()  # what the savepoint undid may have been read into the scheduler's table
+        sentence = describe(error)
+        if not isinstance(error, PolyvisorError):
+            log.error("operation %s of %s failed in %s", row.id, row.target_id, row.kind, exc_info=error)
+        if row.step < 0:
+            return progress.stuck(row, sentence, self.now)
+        if undoing:
+            return progress.undo_failed(row, kind, sentence, self.now)
+        return progress.failed(row, kind, sentence, self.now, details=_host_by_host(error))
+
+    def _unwound(self, row: Operation, kind: Definition[Any], run: Run[Any]) -> Operation:
+        answer = kind.unwound_hook(run) if kind.unwound_hook else None
+        if isinstance(answer, Restart):
+            return progress.restarted(row, kind, self.now)
+        return msgspec.structs.replace(row, state=OperationState.FAILED, place="", updated_at=self.now)
+
+    def lease(self, owner: str, places: Sequence[str], most: int) -> list[Lease]:
+        """Hand steps out; a step whose worker died too often fails, for it may be what killed it."""
+        found = {row.id: row for row in self.store.operation.due(places, self.now, most)}
+        for row in self.rows.values():
+            found.pop(row.id, None)
+            live = row.state in (OperationState.RUNNING, OperationState.UNWINDING)
+            if live and row.place in places and row.due_at <= self.now and not row.lease_owner:
+                found[row.id] = row
+        leases: list[Lease] = []
+        until = self.now + timedelta(seconds=LEASE_SECONDS)
+        for row in list(found.values())[:most]:
+            undoing = row.state is OperationState.UNWINDING
+            kind = self.kinds.get(row.kind)
+            if kind is None:
+                self.keep(progress.stuck(row, f"This version knows no operation {row.kind!r}.", self.now))
+            elif row.lease_owner and row.attempts >= progress.MOST_LOST_LEASES and not undoing:
+                self.keep(
+                    progress.failed(
+                        row, kind, "The process at the host ended several times during this step.", self.now
+                    )
+                )
+            else:
+                row = progress.leased(row, owner, until, self.now)
+                self.keep(row)
+                leases.append(Lease(operation=row, undo=undoing))
+        return leases
+
+    def save(self) -> None:
+        """Write every row that has moved on, in one statement."""
+        self.store.operation.save(list(self.kept.values()))
+
+
+def _host_by_host(error: Exception) -> str:
+    """Why each host was passed over, a line each; of a large cloud the first ones."""
+    if not isinstance(error, NoHost):
+        return ""
+    lines = [f"{host}: {reason}" for host, reason in sorted(error.refusals.items())]
+    more = len(lines) - MOST_REASONS
+    return "\n".join(lines if more <= 0 else [*lines[:MOST_REASONS], f"and {more} hosts more"])
+
+
+def describe(error: BaseException) -> str:
+    """The sentence a journal keeps of an error. The details of an unforeseen one go to the log alone."""
+    if isinstance(error, PolyvisorError):
+        return error.sentence
+    return f"An unexpected {type(error).__name__} occurred; the log of the control plane has the details."

@@ -1,0 +1,69 @@
+"""What a guest is told: its specification, and the files of its config drive, from the server's record."""
+
+import json
+from typing import Any
+
+from polyvisor.hypervisor.driver import GuestSpec
+from polyvisor.model.order import ServerCreate
+
+_VERSION = "2018-08-27"
+"""The newest version of the OpenStack metadata format that is written, beside `latest`."""
+
+
+def specification(order: ServerCreate, zone: str) -> GuestSpec:
+    """The driver's view of a server that is to be made."""
+    server = order.server
+    flavor = server.flavor
+    return GuestSpec(
+        server_id=server.id,
+        name=server.name,
+        hostname=server.hostname,
+        project_id=server.project_id,
+        project_name=order.project_name,
+        vcpus=flavor.vcpus,
+        memory_mib=flavor.memory_mib,
+        root_gib=flavor.root_gib,
+        ephemeral_gib=flavor.ephemeral_gib,
+        swap_mib=flavor.swap_mib,
+        image=server.image,
+        extra_specs=flavor.extra_specs,
+        config_drive=server.config_drive,
+        metadata=metadata_files(order, zone),
+        user_data=server.user_data,
+    )
+
+
+def metadata_files(order: ServerCreate, zone: str) -> dict[str, str]:
+    """The OpenStack tree of a config drive, path → text, as cloud-init's ConfigDrive source reads it.
+
+    Source: Nova's documentation on the config drive and the metadata service ("openstack" format).
+    """
+    meta = json.dumps(_meta_data(order, zone), sort_keys=True)
+    network = json.dumps({"links": [], "networks": [], "services": []})
+    files = {}
+    for version in (_VERSION, "latest"):
+        files[f"openstack/{version}/meta_data.json"] = meta
+        files[f"openstack/{version}/network_data.json"] = network
+        files[f"openstack/{version}/vendor_data.json"] = "{}"
+    return files
+
+
+def _meta_data(order: ServerCreate, zone: str) -> dict[str, Any]:
+    server = order.server
+    found: dict[str, Any] = {
+        "uuid": server.id,
+        "hostname": server.hostname,
+        "name": server.name,
+        "launch_index": server.launch_index,
+        "availability_zone": zone,
+        "project_id": server.project_id,
+        "meta": server.metadata,
+        "devices": [],
+        "dedicated_cpus": [],
+    }
+    if order.admin_password:
+        found["admin_pass"] = order.admin_password
+    if server.key_name is not None:
+        found["public_keys"] = {server.key_name: server.key_data}
+        found["keys"] = [{"name": server.key_name, "type": "ssh", "data": server.key_data}]
+    return found

@@ -1,0 +1,1 @@
+"""Reconcilers: they read, compare and act, on a signal and on a period."""

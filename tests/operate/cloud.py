@@ -1,0 +1,202 @@
+"""A cloud without threads: the engine, one simulated host with room for exactly one server, and chosen faults."""
+
+import random
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from polyvisor.hypervisor.driver import Driver
+from polyvisor.hypervisor.simulated import SimulatedDriver, SimulatedSettings
+from polyvisor.model.flavor import Flavor
+from polyvisor.model.image import ImageRef
+from polyvisor.model.operation import UNFINISHED, Operation, OperationState
+from polyvisor.model.order import ServerCreate, ServerTarget
+from polyvisor.model.place import PlaceRequest
+from polyvisor.model.server import Server, TaskState
+from polyvisor.model.settings import ComputeSettings
+from polyvisor.operate import inventory
+from polyvisor.operate.engine import LEASE_SECONDS, Engine
+from polyvisor.operate.kinds import KINDS
+from polyvisor.operate.link import Inventory, Lease, Report
+from polyvisor.operate.tools import ControlTools
+from polyvisor.operate.worker import Worker
+from polyvisor.schedule.settings import ScheduleSettings
+from polyvisor.store.database import Database
+from polyvisor.store.tables import metadata
+
+FLAVOR = Flavor(id="1", name="m1", vcpus=1, memory_mib=512, root_gib=1, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+IMAGE = ImageRef(
+    id="11111111-2222-4333-8444-555555555555", disk_format="raw", container_format="bare", size_bytes=1,
+    virtual_size_bytes=1, sha512="",
+)  # fmt: skip
+ROOM_FOR_ONE = SimulatedSettings(hosts=1, vcpus=1, memory_mib=512, disk_gib=1)
+NO_RESERVE = ComputeSettings(reserved_memory_mib=0)
+EXACT = ScheduleSettings(vcpu_ratio=1.0)
+
+
+class Killed(BaseException):
+    """The process is gone: nothing after this moment happens."""
+
+
+class NoLink:
+    """A worker that is only used to run single steps needs none."""
+
+
+class Cloud:
+    """Moves by hand: `turn()` is one transaction of the engine, `work()` runs what is leased. So does the clock."""
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: SimulatedSettings = ROOM_FOR_ONE,
+        compute: ComputeSettings = NO_RESERVE,
+        schedule: ScheduleSettings = EXACT,
+        seed: int = 1,
+        place: str = "sim",
+    ) -> None:
+        self.directory, self.seed, self.place = directory, seed, place
+        self.compute, self.schedule = compute, schedule
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.database = Database(f"sqlite:///{directory / 'polyvisor.db'}")
+        metadata.create_all(self.database.engine)
+        self.simulated = SimulatedDriver(
+            place, settings, directory / "simulated.db", clock=lambda: self.now.timestamp(), sleep=lambda seconds: None
+        )
+        self.driver: Driver = self.simulated
+        self.ids = random.Random(seed)
+        self.kinds = dict(KINDS)
+        self.restart()
+        self.take_inventory()
+
+    def restart(self) -> None:
+        """A new process: all that the old one had in memory is gone."""
+        self.engine = Engine(self.kinds, ControlTools(self.compute, self.schedule, self.seed))
+        self.database.on_rollback[:] = [self.engine.tools.estate.forget]
+        self.owner = f"up:{self.new_id()}"
+        self.runner = Worker(NoLink(), {self.place: self.driver}, self.kinds, object(), lambda: self.now, threads=1)  # type: ignore[arg-type]
+        with self.database.write() as store:
+            store.operation.release_leases("up:")
+
+    def close(self) -> None:
+        """End."""
+        self.simulated.close()
+        self.database.close()
+
+    def new_id(self) -> str:
+        """A uuid from the seed."""
+        return str(uuid.UUID(int=self.ids.getrandbits(128), version=4))
+
+    # Asking
+
+    def take_inventory(self) -> None:
+        """What the observer does."""
+        self.now += timedelta(seconds=1)
+        found = Inventory(
+            place=self.place, since=self.now, hosts=tuple(self.driver.hosts()), guests=tuple(self.driver.guests())
+        )
+        self.now += timedelta(seconds=1)
+        with self.database.write() as store:
+            inventory.take(store, self.engine.tools, found, self.now)
+
+    def ask_for_server(self, name: str = "one") -> str:
+        """What the API does; returns the server's id."""
+        self.now += timedelta(seconds=1)
+        id = self.new_id()
+        server = Server(
+            id=id, name=name, project_id="p", user_id="u", hostname=name, flavor=FLAVOR, image=IMAGE,
+            reservation_id="r", task_state=TaskState.SCHEDULING, created_at=self.now, updated_at=self.now,
+        )  # fmt: skip
+        request = PlaceRequest(server_id=id, project_id="p", vcpus=1, memory_mib=512, disk_gib=1, image=IMAGE)
+        order = ServerCreate(server=server, request=request, project_name="project", admin_password="once")
+        with self.database.write() as store:
+            store.server.create([server])
+        self.begin("server.create", id, order)
+        return id
+
+    def ask_for_end(self, server_id: str) -> str:
+        """What the API does; returns the operation's id."""
+        with self.database.write() as store:
+            store.operation.cancel(server_id, self.now)
+        return self.begin("server.delete", server_id, ServerTarget(server_id=server_id))
+
+    def begin(self, kind: str, target: str, args: Any) -> str:
+        """Record an operation."""
+        id = self.new_id()
+        with self.database.write() as store:
+            store.operation.begin(
+                id=id, kind=kind, target_id=target, project_id="p", user_id="u", request_id="req",
+                args=msgspec.to_builtins(args), now=self.now,
+            )  # fmt: skip
+        return id
+
+    # Moving on
+
+    def turn(self, reports: tuple[Report, ...] = (), most: int = 8) -> list[Lease]:
+        """One transaction of the engine."""
+        with self.database.write() as store:
+            return self.engine.turn(store, self.now, owner=self.owner, places=[self.place], reports=reports, most=most)
+
+    def work(self, leases: list[Lease]) -> tuple[Report, ...]:
+        """Run leased steps, as a worker's threads do."""
+        from polyvisor.operate.worker import _Progress
+
+        return tuple(self.runner._run(lease, _Progress()) for lease in leases)
+
+    def settle(self, most_turns: int = 500) -> None:
+        """Go on until nothing is unfinished; time passes as it has to."""
+        reports: tuple[Report, ...] = ()
+        for _ in range(most_turns):
+            reports = self.work(self.turn(reports))
+            if not reports:
+                if not self.unfinished():
+                    return
+                self.now += timedelta(seconds=1)
+        raise AssertionError(f"still unfinished after {most_turns} turns: {self.unfinished()}")
+
+    def wait_out_leases(self) -> None:
+        """Whoever held a lease is dead."""
+        self.now += timedelta(seconds=LEASE_SECONDS + 1)
+
+    # Looking
+
+    def unfinished(self) -> list[Operation]:
+        """Operations that have not ended."""
+        with self.database.read() as store:
+            return store.operation.list(states=UNFINISHED, limit=1000)
+
+    def operations(self, *states: OperationState) -> list[Operation]:
+        """Operations, the newest first."""
+        with self.database.read() as store:
+            return store.operation.list(states=states, limit=1000)
+
+    def server(self, id: str) -> Server:
+        """A server, deleted or not."""
+        with self.database.read() as store:
+            return store.server.get(id, deleted=True)
+
+    def everything(self) -> dict[str, Any]:
+        """All that may be left over: guests, claims, and what hosts think they have given away."""
+        with self.database.read() as store:
+            claims = sorted((claim.server_id, claim.host) for claim in store.host.claims())
+            used = [
+                (host.name, host.used_vcpus, host.used_memory_mib, host.used_disk_gib, host.servers)
+                for host in store.host.list()
+            ]
+        guests = sorted((guest.server_id, guest.host, guest.power) for guest in self.simulated.estate.guests())
+        return {"claims": claims, "used": used, "guests": guests}
+
+
+def replaced(kinds: dict[str, Any], kind: str, step: str, part: str, by: Callable[[Callable[..., Any]], Any]) -> None:
+    """Put a wrapped function in the place of one step's `do` or `undo_step`, in a copy of the operation."""
+    import copy
+
+    operation = copy.copy(kinds[kind])
+    operation.steps = [copy.copy(each) for each in operation.steps]
+    for each in operation.steps:
+        if each.name == step:
+            setattr(each, part, by(getattr(each, part)))
+    kinds[kind] = operation

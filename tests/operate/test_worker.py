@@ -1,0 +1,87 @@
+"""Workers: what they are at when they stop is done again by the next one, never lost and never reported half-done."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyvisor.hypervisor.driver import Driver
+from polyvisor.model.server import VmState
+from polyvisor.operate.kinds import KINDS
+from polyvisor.operate.local_link import LocalLink
+from polyvisor.operate.worker import Worker
+from tests.operate.cloud import Cloud, replaced
+
+PATIENCE_SECONDS = 30
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    """Its worker is a real one here."""
+    made = Cloud(tmp_path)
+    yield made
+    made.close()
+
+
+def working(cloud: Cloud, owner: str) -> Worker:
+    """A worker with threads, at work."""
+    link = LocalLink(cloud.database, cloud.engine, owner, lambda: cloud.now)
+    drivers: dict[str, Driver] = {"sim": cloud.driver}
+    worker = Worker(link, drivers, cloud.kinds, object(), lambda: cloud.now, threads=2)  # type: ignore[arg-type]
+    worker.start()
+    return worker
+
+
+def holding(begun: threading.Event, go_on: threading.Event) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A step that waits within its first run, and then says how far it is."""
+    first = [True]
+
+    def wrap(act: Callable[..., Any]) -> Callable[..., Any]:
+        def step(run: Any) -> Any:
+            if first[0]:
+                first[0] = False
+                begun.set()
+                assert go_on.wait(PATIENCE_SECONDS)
+                run.progress(0.5, "image")
+            return act(run)
+
+        return step
+
+    return wrap
+
+
+def test_a_step_under_way_at_the_stop_is_done_again_by_the_next_worker(cloud: Cloud) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    cloud.kinds = dict(KINDS)
+    replaced(cloud.kinds, "server.create", "prepare_image", "do", holding(begun, go_on))
+    cloud.restart()
+    id = cloud.ask_for_server()
+    worker = working(cloud, "up:one")
+    assert begun.wait(PATIENCE_SECONDS)
+
+    assert worker.stop(patience_seconds=0.1) is False
+    go_on.set()
+    assert cloud.server(id).vm_state is VmState.BUILDING
+    [row] = cloud.unfinished()
+    assert [entry.step for entry in row.journal] == ["claim"]
+
+    cloud.restart()
+    cloud.settle()
+    assert cloud.server(id).vm_state is VmState.ACTIVE
+
+
+def test_a_stop_waits_for_steps_that_end_in_time(cloud: Cloud) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    cloud.kinds = dict(KINDS)
+    replaced(cloud.kinds, "server.create", "prepare_image", "do", holding(begun, go_on))
+    cloud.restart()
+    cloud.ask_for_server()
+    worker = working(cloud, "up:one")
+    assert begun.wait(PATIENCE_SECONDS)
+    threading.Timer(0.2, go_on.set).start()
+
+    assert worker.stop(patience_seconds=PATIENCE_SECONDS) is True
+    [row] = cloud.unfinished()
+    assert [entry.step for entry in row.journal] == ["claim", "prepare_image"]

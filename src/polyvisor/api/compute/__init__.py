@@ -1,0 +1,1 @@
+"""Compute v2.1: servers and all that belongs to them."""

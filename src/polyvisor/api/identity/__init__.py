@@ -1,0 +1,1 @@
+"""Identity v3: who there is, what they may do where, the tokens that prove it, and the catalogue of services."""

@@ -1,0 +1,27 @@
+"""The Compute API over a database of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from polyvisor.api.compute.service import service
+from polyvisor.model.project import Project
+from polyvisor.model.settings import ComputeSettings
+from tests.api.client import ApiClient
+from tests.api.cloud import ApiCloud
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[ApiCloud]:
+    with ApiCloud(tmp_path, [service], parts=[ComputeSettings()]) as cloud:
+        with cloud.database.write() as store:
+            for name in ("demo", "other"):
+                if store.project.find(cloud.project_id(name)) is None:
+                    store.project.create(Project(id=cloud.project_id(name), name=name, domain_id="default"))
+        yield cloud
+
+
+def at(client: ApiClient, version: str) -> ApiClient:
+    """The same caller, at a microversion."""
+    return client.with_headers(openstack_api_version=f"compute {version}")

@@ -1,0 +1,158 @@
+"""Services: nova-compute of each host, and the control processes'."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from polyvisor.model.host import HostState
+from tests.api.cloud import ApiCloud
+from tests.api.compute.conftest import at
+from tests.api.compute.estate import host, put
+
+SERVICES = "/compute/v2.1/os-services"
+
+
+@pytest.fixture
+def hosts(cloud: ApiCloud) -> ApiCloud:
+    put(
+        cloud.database,
+        host("kvm-1"),
+        host("kvm-2", servers=1, state=HostState.DOWN, state_reason="It does not answer."),
+    )
+    with cloud.database.write() as store:
+        store.control.start("here", uuid="00000000-0000-4000-8000-000000000001", now=datetime.now(UTC))
+        ago = datetime.now(UTC) - timedelta(hours=1)
+        store.control.start("there", uuid="00000000-0000-4000-8000-000000000002", now=ago)
+    return cloud
+
+
+def _services(cloud: ApiCloud, version: str = "2.53", **query: Any) -> list[dict[str, Any]]:
+    answer = at(cloud.admin, version).get(SERVICES, **query)
+    assert answer.status == 200, answer
+    found: list[dict[str, Any]] = answer.body["services"]
+    return found
+
+
+def _id(cloud: ApiCloud, name: str, version: str = "2.53", binary: str = "nova-compute") -> Any:
+    [found] = _services(cloud, version, host=name, binary=binary)
+    return found["id"]
+
+
+def test_services_tell_the_state_of_hosts_and_processes(hosts: ApiCloud) -> None:
+    told = {(each["host"], each["binary"]): (each["state"], each["disabled_reason"]) for each in _services(hosts)}
+    assert told == {
+        ("kvm-1", "nova-compute"): ("up", None),
+        ("kvm-2", "nova-compute"): ("down", "It does not answer."),
+        ("here", "nova-conductor"): ("up", None),
+        ("here", "nova-scheduler"): ("up", None),
+        ("there", "nova-conductor"): ("down", None),
+        ("there", "nova-scheduler"): ("down", None),
+    }
+    assert {each["zone"] for each in _services(hosts)} == {"nova", "internal"}
+    assert len({each["id"] for each in _services(hosts)}) == 6
+    assert len({each["id"] for each in _services(hosts, "2.1")}) == 6
+
+
+def test_fields_begin_at_their_microversion(hosts: ApiCloud) -> None:
+    assert "forced_down" not in _services(hosts, "2.10")[0]
+    assert _services(hosts, "2.11")[0]["forced_down"] is False
+    assert isinstance(_services(hosts, "2.52")[0]["id"], int)
+    assert len(_services(hosts, "2.53")[0]["id"]) == 36
+
+
+def test_a_host_is_disabled_and_enabled_by_name(hosts: ApiCloud) -> None:
+    named = {"host": "kvm-1", "binary": "nova-compute"}
+    off = hosts.admin.put(f"{SERVICES}/disable", named)
+    assert off.body == {"service": {**named, "status": "disabled"}}
+    why = hosts.admin.put(f"{SERVICES}/disable-log-reason", {**named, "disabled_reason": "new disks"})
+    assert why.body == {"service": {**named, "status": "disabled", "disabled_reason": "new disks"}}
+    [shown] = _services(hosts, host="kvm-1")
+    assert (shown["status"], shown["disabled_reason"]) == ("disabled", "new disks")
+    on = hosts.admin.put(f"{SERVICES}/enable", named)
+    assert on.body == {"service": {**named, "status": "enabled"}}
+    [shown] = _services(hosts, host="kvm-1")
+    assert (shown["status"], shown["disabled_reason"]) == ("enabled", None)
+
+
+def test_a_host_is_changed_by_id_from_2_53_on(hosts: ApiCloud) -> None:
+    admin, where = at(hosts.admin, "2.53"), f"{SERVICES}/{_id(hosts, 'kvm-1')}"
+    off = admin.put(where, {"status": "disabled", "disabled_reason": "new disks"})
+    assert (off.status, off.body["service"]["status"], off.body["service"]["disabled_reason"]) == (
+        200,
+        "disabled",
+        "new disks",
+    )
+    assert admin.put(where, {"status": "enabled"}).body["service"]["disabled_reason"] is None
+    assert admin.put(where, {"status": "enabled", "disabled_reason": "x"}).status == 400
+    assert admin.put(where, {"status": "tired"}).status == 400
+    assert admin.put(where, {}).status == 400
+    assert admin.put(f"{SERVICES}/{_id(hosts, 'here', binary='nova-scheduler')}", {"status": "disabled"}).status == 400
+    assert admin.put(f"{SERVICES}/00000000-0000-4000-8000-00000000ffff", {"status": "disabled"}).status == 404
+    assert admin.put(f"{SERVICES}/disable", {"status": "disabled"}).status == 404
+
+
+def test_a_host_that_is_forced_down_stays_down_whatever_it_reports(hosts: ApiCloud) -> None:
+    admin, where = at(hosts.admin, "2.53"), f"{SERVICES}/{_id(hosts, 'kvm-1')}"
+    down = admin.put(where, {"forced_down": True}).body["service"]
+    assert (down["state"], down["forced_down"]) == ("down", True)
+    _report(hosts, "kvm-1")
+    assert _services(hosts, host="kvm-1")[0]["state"] == "down"
+    named = {"host": "kvm-1", "binary": "nova-compute", "forced_down": False}
+    assert at(hosts.admin, "2.11").put(f"{SERVICES}/force-down", named).body == {"service": named}
+    _report(hosts, "kvm-1")
+    assert _services(hosts, host="kvm-1")[0]["state"] == "up"
+    assert at(hosts.admin, "2.10").put(f"{SERVICES}/force-down", named).status == 404
+
+
+def _report(cloud: ApiCloud, name: str) -> None:
+    with cloud.database.write() as store:
+        known = store.host.get(name)
+        store.host.save_report(name, known.report, known.place, datetime.now(UTC))
+
+
+def test_unknown_services_are_not_found(hosts: ApiCloud) -> None:
+    for body, status in (
+        ({"host": "nowhere", "binary": "nova-compute"}, 404),
+        ({"host": "here", "binary": "nova-scheduler"}, 400),
+        ({"host": "kvm-1"}, 400),
+        ({"host": "kvm-1", "binary": "nova-compute", "color": "red"}, 400),
+        ({"host": "x" * 256, "binary": "nova-compute"}, 400),
+    ):
+        assert hosts.admin.put(f"{SERVICES}/disable", body).status == status
+    for wrong in ("77", "9" * 30, "x"):
+        assert hosts.admin.delete(f"{SERVICES}/{wrong}").status == 404
+        assert at(hosts.admin, "2.53").delete(f"{SERVICES}/{wrong}").status == 404
+
+
+def test_only_a_service_that_is_gone_can_be_deleted(hosts: ApiCloud) -> None:
+    admin = at(hosts.admin, "2.53")
+    assert admin.delete(f"{SERVICES}/{_id(hosts, 'kvm-1')}").status == 409
+    assert admin.delete(f"{SERVICES}/{_id(hosts, 'kvm-2')}").status == 409
+    with hosts.database.write() as store:
+        store.host.down("here", "It has left.")
+    left = _id(hosts, "kvm-1", "2.1")
+    made = hosts.admin.post("/compute/v2.1/os-aggregates", {"aggregate": {"name": "racks"}}).body["aggregate"]["id"]
+    hosts.admin.post(f"/compute/v2.1/os-aggregates/{made}/action", {"add_host": {"host": "kvm-1"}})
+    assert hosts.admin.delete(f"{SERVICES}/{left}").status == 204
+    assert _services(hosts, host="kvm-1") == []
+    assert hosts.admin.get(f"/compute/v2.1/os-aggregates/{made}").body["aggregate"]["hosts"] == []
+    assert admin.delete(f"{SERVICES}/{_id(hosts, 'here', binary='nova-scheduler')}").status == 409
+    assert admin.delete(f"{SERVICES}/{_id(hosts, 'there', binary='nova-scheduler')}").status == 204
+    assert _services(hosts, host="there") == []
+
+
+def test_a_list_costs_the_same_however_long(hosts: ApiCloud) -> None:
+    _services(hosts)
+    before = hosts.admin.get(SERVICES).statements
+    put(hosts.database, *(host(f"more-{number}") for number in range(20)))
+    after = hosts.admin.get(SERVICES)
+    assert len(after.body["services"]) == 26
+    assert after.statements == before
+
+
+def test_only_administrators_see_and_change_services(hosts: ApiCloud) -> None:
+    assert hosts.member.get(SERVICES).status == 403
+    assert hosts.member.put(f"{SERVICES}/disable", {"host": "kvm-1", "binary": "nova-compute"}).status == 403
+    assert hosts.member.delete(f"{SERVICES}/1").status == 403
+    assert _services(hosts, host="kvm-1")[0]["status"] == "enabled"

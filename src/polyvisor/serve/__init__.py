@@ -1,0 +1,1 @@
+"""Wires the parts together: the one package that knows them all."""

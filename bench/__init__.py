@@ -1,0 +1,1 @@
+"""Measurements: printed as counts and ratios of one run, never asserted."""

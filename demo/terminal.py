@@ -1,0 +1,83 @@
+"""A terminal that somebody types into: shows each command, what it answers and how long it took."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+COMMAND_TIMEOUT_SECONDS = 600
+
+
+class DemoFailed(Exception):
+    """What the demonstration promises did not come true; the message says what."""
+
+
+class Terminal:
+    """Types commands with the environment's programs first on PATH; colours only where somebody looks."""
+
+    def __init__(self) -> None:
+        # A cloud of the person's own is none of our business.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+        self._environment = {**kept, "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}", "COLUMNS": "160"}
+        self._colors = sys.stdout.isatty()
+        self._start = time.monotonic()
+
+    def export(self, **variables: str) -> None:
+        """Set variables for the commands that follow, and show it."""
+        self._environment.update(variables)
+        self._print("$ export " + shlex.join(f"{name}={value}" for name, value in variables.items()), bold=True)
+
+    def say(self, *lines: str) -> None:
+        """Tell what comes."""
+        self._print(f"\n[{time.monotonic() - self._start:5.1f} s] " + "\n".join(lines))
+
+    def fail(self, why: str) -> None:
+        """Tell what went wrong."""
+        self._print(f"\nFAILED: {why}", bold=True)
+
+    def type(self, command: str) -> str:
+        """Type a command and show its answer. Raises DemoFailed when the command fails."""
+        self._print(f"$ {command}", bold=True)
+        start = time.monotonic()
+        done = self._run(command)
+        self._print(f"{done.stdout}{done.stderr}".rstrip("\n"))
+        if done.returncode:
+            raise DemoFailed(f"`{command}` ended with status {done.returncode}")
+        self._print(f"  ({time.monotonic() - start:.1f} s)")
+        return done.stdout
+
+    def ask(self, command: str) -> Any:
+        """What an openstack command answers, decoded, without showing it. Raises DemoFailed."""
+        done = self._run(f"{command} -f json")
+        if done.returncode:
+            raise DemoFailed(f"`{command}` ended with status {done.returncode}: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def type_until(self, command: str, true: Callable[[str], bool], timeout_seconds: float) -> str:
+        """Type a command again and again until its answer is as wanted; show it once. Raises DemoFailed."""
+        start = time.monotonic()
+        self._print(f"$ {command}", bold=True)
+        while not true((done := self._run(command)).stdout):
+            if time.monotonic() - start > timeout_seconds:
+                raise DemoFailed(f"`{command}` still answers:\n{done.stdout}{done.stderr}")
+        self._print(f"{done.stdout}  (so after {time.monotonic() - start:.1f} s)")
+        return done.stdout
+
+    def _run(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            shlex.split(command),
+            check=False,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_SECONDS,
+        )
+
+    def _print(self, text: str, *, bold: bool = False) -> None:
+        print(f"\033[1m{text}\033[0m" if bold and self._colors else text, flush=True)

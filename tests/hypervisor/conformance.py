@@ -16,7 +16,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from polyvisor.hypervisor.driver import Driver, GuestReport, GuestSpec
+from polyvisor.hypervisor.driver import Driver, GuestSpec
+from polyvisor.model.guest import GuestReport
 from polyvisor.model.image import ImageRef
 from polyvisor.model.power import Power
 

@@ -13,6 +13,7 @@ from polyvisor.hypervisor.driver import Driver
 from polyvisor.hypervisor.simulated import SimulatedDriver, SimulatedSettings
 from polyvisor.model.flavor import Flavor
 from polyvisor.model.image import ImageRef
+from polyvisor.model.link import Inventory, Lease, Report
 from polyvisor.model.operation import UNFINISHED, Operation, OperationState
 from polyvisor.model.order import ServerCreate, ServerTarget
 from polyvisor.model.place import PlaceRequest
@@ -21,7 +22,6 @@ from polyvisor.model.settings import ComputeSettings
 from polyvisor.operate import inventory
 from polyvisor.operate.engine import LEASE_SECONDS, Engine
 from polyvisor.operate.kinds import KINDS
-from polyvisor.operate.link import Inventory, Lease, Report
 from polyvisor.operate.tools import ControlTools
 from polyvisor.operate.worker import Worker
 from polyvisor.schedule.settings import ScheduleSettings

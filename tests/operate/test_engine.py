@@ -10,12 +10,12 @@ from sqlalchemy import event
 
 from polyvisor.hypervisor.driver import HypervisorError, Unreachable
 from polyvisor.hypervisor.simulated import SimulatedSettings
+from polyvisor.model.link import Report
 from polyvisor.model.operation import OperationState
 from polyvisor.model.order import ServerTarget
 from polyvisor.model.power import Power
 from polyvisor.model.server import VmState
 from polyvisor.operate.kinds import KINDS
-from polyvisor.operate.link import Report
 from tests.operate.cloud import Cloud, replaced
 
 

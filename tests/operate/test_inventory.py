@@ -5,12 +5,12 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from polyvisor.hypervisor.driver import GuestReport
+from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostState
+from polyvisor.model.link import Glimpse, Inventory
 from polyvisor.model.power import Power
 from polyvisor.model.server import VmState
 from polyvisor.operate import inventory
-from polyvisor.operate.link import Glimpse, Inventory
 from polyvisor.operate.reconcile import forgotten_image, orphaned_claim
 from tests.operate.cloud import IMAGE, Cloud
 

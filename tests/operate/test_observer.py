@@ -8,8 +8,8 @@ import pytest
 
 from polyvisor.hypervisor.driver import Unreachable
 from polyvisor.hypervisor.simulated import SimulatedDriver, SimulatedSettings
+from polyvisor.model.link import Beat, Glimpse, Held, Inventory, Lease, Report
 from polyvisor.model.power import Power
-from polyvisor.operate.link import Glimpse, Inventory, Lease, Report
 from polyvisor.operate.observer import Observer
 
 PATIENCE_SECONDS = 30
@@ -47,7 +47,7 @@ class Told:
         """Not used by observers."""
         raise AssertionError
 
-    def renew(self, operation_ids: list[str], progress: dict[str, tuple[float, str]]) -> frozenset[str]:
+    def beat(self, beat: Beat) -> Held:
         """Not used by observers."""
         raise AssertionError
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostReport
 from polyvisor.model.image import ImageRef
 from polyvisor.model.power import Power
@@ -46,19 +47,6 @@ class GuestSpec(Record):
     """The files of the config drive and of guestinfo, path → text: "openstack/latest/meta_data.json" etc."""
     user_data: str = ""
     """Base64, as the Compute API takes it; empty = none."""
-
-
-class GuestReport(Record):
-    """A guest as its hypervisor tells it."""
-
-    server_id: str | None
-    """None for a guest that Polyvisor did not make: it is left alone, and reported."""
-    name: str
-    host: str
-    """The name of the host (cluster) that runs it."""
-    member: str = ""
-    """The ESXi host it runs on at the moment; "" for other kinds."""
-    power: Power
 
 
 class Console(Record):

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from polyvisor.model.errors import NoHost, PolyvisorError
+from polyvisor.model.link import Lease, Report
 from polyvisor.model.operation import CONTROL, Operation, OperationState
 from polyvisor.operate import progress
 from polyvisor.operate.definition import Again, Restart, Run
 from polyvisor.operate.definition import Operation as Definition
-from polyvisor.operate.link import Lease, Report
 from polyvisor.operate.tools import ControlTools
 from polyvisor.store.store import Store
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from polyvisor.model.host import Host, HostReport, HostState, HypervisorType
-from polyvisor.operate.link import Glimpse, Inventory
+from polyvisor.model.link import Glimpse, Inventory
 from polyvisor.operate.reconcile import power_state, vanished_guest
 from polyvisor.operate.tools import ControlTools
 from polyvisor.store.store import Store

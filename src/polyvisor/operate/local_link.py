@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from polyvisor.model.link import Beat, Glimpse, Held, Inventory, Lease, Report
 from polyvisor.operate import inventory as inventories
 from polyvisor.operate.engine import LEASE_SECONDS, Engine
-from polyvisor.operate.link import Glimpse, Inventory, Lease, Report
 from polyvisor.store.database import Database
 
 
@@ -41,15 +41,17 @@ class LocalLink:
         """Something has ended here."""
         self._database.signals.wake(self._something)
 
-    def renew(self, operation_ids: list[str], progress: dict[str, tuple[float, str]]) -> frozenset[str]:
+    def beat(self, beat: Beat) -> Held:
         """Prolong, note progress, and look who was asked to stop."""
         now = self._clock()
+        operation_ids = list(beat.running)
         with self._database.write() as store:
             store.operation.renew(operation_ids, self._owner, now + timedelta(seconds=LEASE_SECONDS))
-            store.operation.note_progress(progress)
+            store.operation.note_progress(beat.progress)
             rows = store.operation.many(operation_ids)
         lost = frozenset(operation_ids) - rows.keys()
-        return lost | {row.id for row in rows.values() if row.cancelled or row.lease_owner != self._owner}
+        stopped = lost | {row.id for row in rows.values() if row.cancelled or row.lease_owner != self._owner}
+        return Held(stopped=tuple(sorted(stopped)))
 
     def inventory(self, found: Inventory) -> None:
         """Take a place's word about itself into the store."""

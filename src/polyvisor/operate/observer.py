@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from polyvisor.hypervisor.driver import Driver, HypervisorError
-from polyvisor.operate.link import Glimpse, Inventory, Link
+from polyvisor.model.link import Glimpse, Inventory
+from polyvisor.operate.link import Link
 
 log = logging.getLogger(__name__)
 

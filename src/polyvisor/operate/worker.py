@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from polyvisor.hypervisor.driver import Cancelled, Driver, HypervisorError, ImageSource, Unreachable
+from polyvisor.model.link import Beat, Lease, PlaceState, Report
 from polyvisor.operate import progress
 from polyvisor.operate.definition import Again, Run
 from polyvisor.operate.definition import Operation as Definition
 from polyvisor.operate.engine import STOPPED, describe
-from polyvisor.operate.link import Lease, Link, Report
+from polyvisor.operate.link import Link
 
 log = logging.getLogger(__name__)
 
@@ -155,13 +156,17 @@ class Worker:
             if not running:
                 continue
             try:
-                stopped = self._link.renew(list(running), {id: p.told for id, p in running.items() if p.told})
+                told = {id: p.told for id, p in running.items() if p.told}
+                held = self._link.beat(Beat(places=self._states(), running=tuple(running), progress=told))
             except Exception:
                 log.exception("leases could not be renewed; trying again")
                 continue
-            for id in stopped:
+            for id in held.stopped:
                 if id in running:
                     running[id].cancel()
+
+    def _states(self) -> tuple[PlaceState, ...]:
+        return tuple(PlaceState(name=place, driver="") for place in self._places)
 
 
 class _Progress:

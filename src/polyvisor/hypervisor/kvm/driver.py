@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from polyvisor.hypervisor.driver import Console, GuestReport, GuestSpec, HypervisorError, ImageSource, Progress
+from polyvisor.hypervisor.driver import Console, GuestSpec, HypervisorError, ImageSource, Progress
 from polyvisor.hypervisor.kvm import console, guests
 from polyvisor.hypervisor.kvm import power as transitions
 from polyvisor.hypervisor.kvm.build import Builder
@@ -16,6 +16,7 @@ from polyvisor.hypervisor.kvm.instance import Instance, make_passable
 from polyvisor.hypervisor.kvm.settings import KvmSettings
 from polyvisor.hypervisor.kvm.trial import Trial
 from polyvisor.hypervisor.kvm.watcher import Watcher
+from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostReport
 from polyvisor.model.image import ImageRef
 from polyvisor.model.power import Power

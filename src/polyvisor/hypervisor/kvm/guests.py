@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from polyvisor.hypervisor.driver import GuestReport
 from polyvisor.hypervisor.kvm.domain_xml import NAMESPACE
 from polyvisor.hypervisor.kvm.errors import is_missing
 from polyvisor.hypervisor.kvm.xml import parse
+from polyvisor.model.guest import GuestReport
 from polyvisor.model.power import Power
 
 TRIAL = "trial"

@@ -10,7 +10,6 @@ import msgspec
 
 from polyvisor.hypervisor.driver import (
     Console,
-    GuestReport,
     GuestSpec,
     HypervisorError,
     ImageSource,
@@ -19,6 +18,7 @@ from polyvisor.hypervisor.driver import (
 )
 from polyvisor.hypervisor.simulated.estate import SimulatedEstate, SimulatedGuest
 from polyvisor.hypervisor.simulated.settings import SimulatedSettings
+from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import Capacity, Datastore, HostReport
 from polyvisor.model.image import ImageRef
 from polyvisor.model.power import Power

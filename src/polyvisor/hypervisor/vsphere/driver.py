@@ -11,7 +11,6 @@ import msgspec
 
 from polyvisor.hypervisor.driver import (
     Console,
-    GuestReport,
     GuestSpec,
     HypervisorError,
     ImageSource,
@@ -33,6 +32,7 @@ from polyvisor.hypervisor.vsphere.properties import read
 from polyvisor.hypervisor.vsphere.session import Session
 from polyvisor.hypervisor.vsphere.settings import HTTPS_PORT, VsphereSettings
 from polyvisor.hypervisor.vsphere.watch import Watcher
+from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostReport
 from polyvisor.model.image import ImageRef
 from polyvisor.model.power import Power

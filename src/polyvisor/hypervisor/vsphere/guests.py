@@ -5,12 +5,13 @@ from typing import Any
 
 from pyVmomi import vim
 
-from polyvisor.hypervisor.driver import GuestReport, HypervisorError
+from polyvisor.hypervisor.driver import HypervisorError
 from polyvisor.hypervisor.vsphere import marks
 from polyvisor.hypervisor.vsphere.faults import translated
 from polyvisor.hypervisor.vsphere.inventory import Cluster, Inventory
 from polyvisor.hypervisor.vsphere.properties import Properties, read, sweep
 from polyvisor.hypervisor.vsphere.session import Session
+from polyvisor.model.guest import GuestReport
 from polyvisor.model.power import Power
 from polyvisor.model.record import Record
 

@@ -37,6 +37,8 @@ class Watcher:
         # What each VM looked like when last seen. It outlives the connection, so that nothing done meanwhile is missed.
         self._vms: dict[str, Seen] = {}
         self._complete = False
+        # Changes may have gone unheard since the last look, were they undone again or not: the next one tells of all.
+        self._gap = False
         self.connected = threading.Event()
         """Set while changes are heard of."""
 
@@ -69,12 +71,14 @@ class Watcher:
                     said = sentence(error) if isinstance(error, vmodl.MethodFault) else error
                     log.warning("changes at %s are not heard of now: %s", self._session.host, said)
                 self.connected.clear()
+                self._gap = True
                 self._stop.wait(PAUSE_SECONDS[min(failures, len(PAUSE_SECONDS) - 1)])
                 failures += 1
             except Exception:
                 # A reply that cannot be read must not end the watch for good.
                 log.exception("the watch of %s begins anew", self._session.host)
                 self.connected.clear()
+                self._gap = True
                 self._stop.wait(PAUSE_SECONDS[-1])
 
     def _listen(self) -> None:
@@ -109,6 +113,7 @@ class Watcher:
             if first and (updates is None or not updates.truncated):
                 first = False
                 self._gone_meanwhile(present)
+                self._gap = False
                 self.connected.set()
             if {cluster.reference._moId for cluster in self._inventory.clusters()} != clusters:
                 return
@@ -126,7 +131,7 @@ class Watcher:
             now[change.name] = str(change.val) if change.val is not None else None
         self._vms[key] = now
         # The very first look is no news; whatever is new or another after that is.
-        if now != before and (before is not None or self._complete):
+        if self._gap or (now != before and (before is not None or self._complete)):
             server_id = self._guests.identify(update.obj)
             if server_id:
                 self._changed(server_id)

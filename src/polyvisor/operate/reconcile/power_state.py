@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime
 
-from polyvisor.hypervisor.driver import GuestReport
+from polyvisor.model.guest import GuestReport
 from polyvisor.model.power import Power
 from polyvisor.model.server import Server, VmState
 from polyvisor.store.store import Store

@@ -1,0 +1,17 @@
+"""Guests, as their hypervisors tell them."""
+
+from polyvisor.model.power import Power
+from polyvisor.model.record import Record
+
+
+class GuestReport(Record):
+    """A guest as its hypervisor tells it."""
+
+    server_id: str | None
+    """None for a guest that Polyvisor did not make: it is left alone, and reported."""
+    name: str
+    host: str
+    """The name of the host (cluster) that runs it."""
+    member: str = ""
+    """The ESXi host it runs on at the moment; "" for other kinds."""
+    power: Power

@@ -14,6 +14,7 @@ from polyvisor.operate import progress
 from polyvisor.operate.definition import Again, Restart, Run
 from polyvisor.operate.definition import Operation as Definition
 from polyvisor.operate.tools import ControlTools
+from polyvisor.operate.watch import about, running, tell
 from polyvisor.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class _Work:
         self.store, self.now = store, now
         self.rows: dict[str, Operation] = {}
         self.kept: dict[str, Operation] = {}
+        self.read: dict[str, Operation] = {}
+        """Rows as they were before this turn."""
 
     def keep(self, row: Operation) -> None:
         """Note a row that has moved on, and what follows from it."""
@@ -77,8 +80,10 @@ class _Work:
         by_id = {report.operation_id: report for report in reports}
         for row in self.store.operation.many(by_id).values():
             report = by_id[row.id]
+            self.read[row.id] = row
             if report.epoch != row.lease_epoch or not row.lease_owner:
-                log.warning("a report of operation %s came too late: its lease had gone to another", row.id)
+                with about(row):
+                    log.warning("a report of operation %s came too late: its lease had gone to another", row.id)
                 continue
             self.keep(self._reported(row, report))
 
@@ -104,6 +109,7 @@ class _Work:
         """Turn round the operations that were asked to stop."""
         for row in self.store.operation.cancelled(self.now, MOST_AT_ONCE):
             current = self.rows.get(row.id, row)
+            self.read.setdefault(row.id, row)
             if current.state is OperationState.WAITING:
                 current = progress.started(current, self.now)
             if current.state is OperationState.RUNNING and not current.lease_owner:
@@ -117,7 +123,7 @@ class _Work:
                 row for row in self.store.operation.due([CONTROL], self.now, MOST_AT_ONCE) if row.id not in self.rows
             ]
             for row in fresh:
-                self.rows[row.id] = row
+                self.rows[row.id] = self.read[row.id] = row
             ready = [row for row in self.rows.values() if self._is_due_here(row)]
             if not ready:
                 return
@@ -138,17 +144,21 @@ class _Work:
             return progress.stop(row, kind, STOPPED, self.now)
         run = Run(row, kind.args(row), progress.outputs(row), self.now, store=self.store, tools=self.tools)
         undoing = row.state is OperationState.UNWINDING
-        try:
-            with self.store.savepoint():
-                if undoing and row.step < 0:
-                    return self._unwound(row, kind, run)
-                if undoing:
-                    undo = kind.steps[row.step].undo_step
-                    result = undo(run) if undo else None
-                else:
-                    result = kind.steps[row.step].do(run)
-        except Exception as error:  # noqa: BLE001 - whatever a step raises is that step's failure
-            return self._refused(row, kind, error, undoing)
+        name = kind.steps[row.step].name if row.step >= 0 else "unwound"
+        with running(self.tools.watch, row, name, undo=undoing) as noted:
+            try:
+                with self.store.savepoint():
+                    if undoing and row.step < 0:
+                        return self._unwound(row, kind, run)
+                    if undoing:
+                        undo = kind.steps[row.step].undo_step
+                        result = undo(run) if undo else None
+                    else:
+                        result = kind.steps[row.step].do(run)
+            except Exception as error:  # noqa: BLE001 - whatever a step raises is that step's failure
+                noted.outcome = "failed"
+                return self._refused(row, kind, error, undoing)
+            noted.outcome = "again" if isinstance(result, Again) else "done"
         if isinstance(result, Again):
             if progress.out_of_patience(row, kind, self.now):
                 return progress.failed(row, kind, "It waited for too long.", self.now)
@@ -185,6 +195,7 @@ class _Work:
         leases: list[Lease] = []
         until = self.now + timedelta(seconds=LEASE_SECONDS)
         for row in list(found.values())[:most]:
+            self.read.setdefault(row.id, row)
             undoing = row.state is OperationState.UNWINDING
             kind = self.kinds.get(row.kind)
             if kind is None:
@@ -203,7 +214,10 @@ class _Work:
 
     def save(self) -> None:
         """Write every row that has moved on, in one statement."""
-        self.store.operation.save(list(self.kept.values()))
+        kept = list(self.kept.values())
+        self.store.operation.save(kept)
+        changes = [(self.read.get(row.id), row) for row in kept]
+        self.store.afterwards(lambda: tell(self.tools.watch, changes))
 
 
 def _host_by_host(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from polyvisor.model.host import Host
 from polyvisor.model.place import HostView, PlaceRequest, Plan
+from polyvisor.operate.watch import UNWATCHED, Watch
 from polyvisor.schedule.place import place
 from polyvisor.schedule.settings import ScheduleSettings
 from polyvisor.schedule.table import HostTable
@@ -11,8 +12,9 @@ from polyvisor.store.store import Store
 class Estate:
     """A cache that follows the store's change counters; used inside write transactions, by one thread at a time."""
 
-    def __init__(self, settings: ScheduleSettings) -> None:
+    def __init__(self, settings: ScheduleSettings, watch: Watch = UNWATCHED) -> None:
         self.settings = settings
+        self._watch = watch
         self._table = HostTable()
         self._hosts_seen = self._aggregates_seen = -1
         self._as_of: Store | None = None
@@ -24,7 +26,8 @@ class Estate:
 
     def plan(self, store: Store, request: PlaceRequest, seed: int) -> Plan:
         """Where the server should go, as the transaction sees the hosts. Raises NoHost."""
-        return place(self._current(store), request, self.settings, seed=seed)
+        with self._watch.placing():
+            return place(self._current(store), request, self.settings, seed=seed)
 
     def claimed(self, store: Store, name: str) -> None:
         """A host's claims changed in this transaction."""

@@ -17,6 +17,7 @@ from polyvisor.operate.definition import Again, Run
 from polyvisor.operate.definition import Operation as Definition
 from polyvisor.operate.engine import STOPPED, describe
 from polyvisor.operate.link import Link
+from polyvisor.operate.watch import UNWATCHED, Watch, running
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,11 @@ class Worker:
         source: ImageSource,
         clock: Callable[[], datetime],
         threads: int = 16,
+        watch: Watch = UNWATCHED,
     ) -> None:
         self._link, self._drivers, self._kinds, self._source, self._clock = link, drivers, kinds, source, clock
         self._threads = threads
+        self._watch = watch
         self._places = tuple(drivers)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="step")
         self._lock = threading.Lock()
@@ -113,7 +116,10 @@ class Worker:
         self._pool.submit(self._step, lease, told)
 
     def _step(self, lease: Lease, told: "_Progress") -> None:
-        report = self._run(lease, told)
+        row = lease.operation
+        with running(self._watch, row, self._kinds[row.kind].steps[row.step].name, undo=lease.undo) as noted:
+            report = self._run(lease, told)
+            noted.outcome = report.outcome
         with self._lock:
             self._running.pop(lease.operation.id, None)
             if not told.abandoned:

@@ -1,6 +1,6 @@
 """The store of one transaction: every noun's statements, by the noun's name."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -41,16 +41,23 @@ class Store:
         self.connection = connection
         self._signals = signals
         self._wake: list[str] = []
+        self._afterwards: list[Callable[[], None]] = []
 
     def wake(self, subject: str) -> None:
         """Raise `subject` once the transaction is committed."""
         if subject not in self._wake:
             self._wake.append(subject)
 
+    def afterwards(self, act: Callable[[], None]) -> None:
+        """Call `act` once the transaction is committed; never where it is rolled back."""
+        self._afterwards.append(act)
+
     def committed(self) -> None:
         """The transaction is in the database: tell whoever waits."""
         for subject in self._wake:
             self._signals.wake(subject)
+        for act in self._afterwards:
+            act()
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -18,6 +18,8 @@ class Control(Record):
     """Unique in the cloud: the machine's name, and whatever tells several processes on it apart."""
     started_at: datetime
     seen_at: datetime
+    agent_urls: tuple[str, ...] = ()
+    """Where agents reach it; empty where it serves none."""
 
     def alive(self, now: datetime) -> bool:
         """Whether it has been heard of lately."""

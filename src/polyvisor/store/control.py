@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, Integer, String, Table, bindparam, delete, insert, select, update
 
 from polyvisor.model.control import Control
-from polyvisor.store.tables import Moment, metadata
+from polyvisor.store.tables import Json, Moment, metadata
 
 if TYPE_CHECKING:
     from polyvisor.store.store import Store
@@ -21,6 +21,7 @@ control = Table(
     Column("name", String(255), nullable=False, unique=True),
     Column("started_at", Moment, nullable=False),
     Column("seen_at", Moment, nullable=False),
+    Column("agent_urls", Json(tuple[str, ...]), nullable=False, server_default="[]"),
     sqlite_autoincrement=True,
 )
 
@@ -35,11 +36,12 @@ class Controls:
     def __init__(self, store: Store) -> None:
         self._sql = store.connection
 
-    def start(self, name: str, *, uuid: str, now: datetime) -> None:
-        """The process `name` begins; it keeps the uuid it had before."""
-        again = update(control).where(control.c.name == name).values(started_at=now, seen_at=now)
+    def start(self, name: str, *, uuid: str, now: datetime, agent_urls: tuple[str, ...] = ()) -> None:
+        """The process `name` begins, and serves agents at `agent_urls`; it keeps the uuid it had before."""
+        told = {"started_at": now, "seen_at": now, "agent_urls": agent_urls}
+        again = update(control).where(control.c.name == name).values(**told)
         if not self._sql.execute(again).rowcount:
-            self._sql.execute(insert(control).values(uuid=uuid, name=name, started_at=now, seen_at=now))
+            self._sql.execute(insert(control).values(uuid=uuid, name=name, **told))
 
     def beat(self, name: str, now: datetime) -> None:
         """The process `name` lives; to be said at least every 20 seconds or so."""

@@ -6,9 +6,11 @@ from functools import cached_property
 
 from sqlalchemy import Connection
 
+from polyvisor.store.agent import Agents
 from polyvisor.store.aggregate import Aggregates
 from polyvisor.store.application_credential import ApplicationCredentials
 from polyvisor.store.assignment import Assignments
+from polyvisor.store.authority import Authorities
 from polyvisor.store.catalog import Catalog
 from polyvisor.store.change import Changes
 from polyvisor.store.cloud import Clouds
@@ -16,10 +18,12 @@ from polyvisor.store.control import Controls
 from polyvisor.store.domain import Domains
 from polyvisor.store.flavor import Flavors
 from polyvisor.store.group import Groups
+from polyvisor.store.held_place import HeldPlaces
 from polyvisor.store.host import Hosts
 from polyvisor.store.hypervisor import Hypervisors
 from polyvisor.store.image import Images
 from polyvisor.store.image_member import ImageMembers
+from polyvisor.store.join_token import JoinTokens
 from polyvisor.store.keypair import Keypairs
 from polyvisor.store.operation import Operations
 from polyvisor.store.project import Projects
@@ -68,6 +72,26 @@ class Store:
         except BaseException:
             self.change.forget()
             raise
+
+    @cached_property
+    def agent(self) -> Agents:
+        """Agents, and the places that each may serve."""
+        return Agents(self)
+
+    @cached_property
+    def authority(self) -> Authorities:
+        """The authority that signs for agents."""
+        return Authorities(self)
+
+    @cached_property
+    def join_token(self) -> JoinTokens:
+        """Tokens with which agents join."""
+        return JoinTokens(self)
+
+    @cached_property
+    def place(self) -> HeldPlaces:
+        """Places, and who holds each of them."""
+        return HeldPlaces(self)
 
     @cached_property
     def aggregate(self) -> Aggregates:

@@ -56,6 +56,8 @@ class Unavailable(PolyvisorError):
 class NoHost(PolyvisorError):
     """No host fits. The sentence is for the user; `refusals` (host name → reason) is for the administrator."""
 
-    def __init__(self, sentence: str, refusals: dict[str, str]) -> None:
+    def __init__(self, sentence: str, refusals: dict[str, str], by_filter: dict[str, int] | None = None) -> None:
         super().__init__(sentence)
         self.refusals = refusals
+        self.by_filter = by_filter or {}
+        """How many hosts each filter was the first to pass over."""

@@ -23,6 +23,8 @@ class Refused(NamedTuple):
     """By host name, in the order of names: every reason, the first filter's first."""
     said: Counter[tuple[Phrase, str]]
     """How many hosts there are of which the user is told this, with its advice: by their first reason."""
+    by_filter: Counter[str]
+    """How many hosts each filter was the first to pass over."""
 
 
 def refused(table: HostTable, ask: Ask, filters: Sequence[Filter]) -> Refused:
@@ -31,6 +33,7 @@ def refused(table: HostTable, ask: Ask, filters: Sequence[Filter]) -> Refused:
     alive = table.alive[: table.size]
     reasons: dict[int, list[str]] = {}
     said: Counter[tuple[Phrase, str]] = Counter()
+    by_filter: Counter[str] = Counter()
     for condition, mask in masks:
         if mask is None:
             continue
@@ -41,7 +44,8 @@ def refused(table: HostTable, ask: Ask, filters: Sequence[Filter]) -> Refused:
             else:
                 reasons[row] = [str(reason)]
                 said[condition.phrase(table, row, ask), condition.ADVICE] += 1
-    return Refused(dict(sorted((table.name(row), why) for row, why in reasons.items())), said)
+                by_filter[condition.__name__.rpartition(".")[2]] += 1
+    return Refused(dict(sorted((table.name(row), why) for row, why in reasons.items())), said, by_filter)
 
 
 def no_host(table: HostTable, ask: Ask, filters: Sequence[Filter]) -> NoHost:
@@ -57,7 +61,7 @@ def no_host(table: HostTable, ask: Ask, filters: Sequence[Filter]) -> NoHost:
         sentence = unknown(named)
     else:
         sentence = f"Host {named} cannot run this server: it {refusals[named]}. Ask for another host, or name none."
-    return NoHost(sentence, refusals)
+    return NoHost(sentence, refusals, dict(found.by_filter))
 
 
 def unknown(name: str) -> str:

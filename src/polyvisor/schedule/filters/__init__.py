@@ -34,6 +34,10 @@ class Filter(Protocol):
     def ADVICE(self) -> str:  # noqa: N802 - a module's constant
         """What the user could do, as in "Ask for a smaller flavor", without capital and full stop."""
 
+    @property
+    def __name__(self) -> str:
+        """The module's name, whose last part is the filter's word in metrics."""
+
     def mask(self, table: HostTable, ask: Ask) -> Mask | None:
         """Of the first `table.size` rows, those that pass; None = all. Rows of removed hosts may say anything."""
 

@@ -20,6 +20,7 @@ class Capacity:
         self._field = field
         self._unit = unit
         self._word = word
+        self.__name__ = f"capacity.{field}"
 
     def mask(self, table: HostTable, ask: Ask) -> Mask | None:
         """Which hosts have that much free; None = all, as nothing is asked."""

@@ -8,10 +8,9 @@ from types import TracebackType
 from polyvisor.api.app import build_app
 from polyvisor.api.kit import ApiSettings, Service
 from polyvisor.api.kit.context import Clock
-from polyvisor.store.database import Database
-from polyvisor.store.tables import metadata
 from tests.api.callers import Callers
 from tests.api.client import ApiClient, Loop
+from tests.databases import sqlite_url, with_tables
 
 
 class ApiCloud:
@@ -24,9 +23,10 @@ class ApiCloud:
         parts: Sequence[object] = (),
         settings: ApiSettings | None = None,
         clock: Clock = lambda: datetime.now(UTC),
+        database_url: str = "",
     ) -> None:
-        self.database = Database(f"sqlite:///{folder / 'api.db'}")
-        metadata.create_all(self.database.engine)
+        """`database_url`: where it keeps its records; a file of its own in `folder` by default."""
+        self.database = with_tables(database_url or sqlite_url(folder))
         self.callers = Callers(self.database)
         self.app = build_app(self.database, settings or ApiSettings(), parts, services, clock=clock)
         self._loop = Loop()

@@ -40,9 +40,9 @@ ENDS = {
 
 
 @pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Cloud]:
+def cloud(tmp_path: Path, database_url: str) -> Iterator[Cloud]:
     """Room for exactly one server, and every operation gets one try."""
-    made = Cloud(tmp_path)
+    made = Cloud(tmp_path, database_url=database_url)
     yield made
     made.close()
 

@@ -22,11 +22,10 @@ from polyvisor.model.settings import ComputeSettings
 from polyvisor.operate import inventory
 from polyvisor.operate.engine import LEASE_SECONDS, Engine
 from polyvisor.operate.kinds import KINDS
+from polyvisor.operate.step_run import StepRun, run_step
 from polyvisor.operate.tools import ControlTools
-from polyvisor.operate.worker import Worker
 from polyvisor.schedule.settings import ScheduleSettings
-from polyvisor.store.database import Database
-from polyvisor.store.tables import metadata
+from tests.databases import sqlite_url, with_tables
 
 FLAVOR = Flavor(id="1", name="m1", vcpus=1, memory_mib=512, root_gib=1, created_at=datetime(2026, 1, 1, tzinfo=UTC))
 IMAGE = ImageRef(
@@ -42,10 +41,6 @@ class Killed(BaseException):
     """The process is gone: nothing after this moment happens."""
 
 
-class NoLink:
-    """A worker that is only used to run single steps needs none."""
-
-
 class Cloud:
     """Moves by hand: `turn()` is one transaction of the engine, `work()` runs what is leased. So does the clock."""
 
@@ -57,12 +52,13 @@ class Cloud:
         schedule: ScheduleSettings = EXACT,
         seed: int = 1,
         place: str = "sim",
+        database_url: str = "",
     ) -> None:
+        """`database_url`: where it keeps its records; a file of its own by default."""
         self.directory, self.seed, self.place = directory, seed, place
         self.compute, self.schedule = compute, schedule
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
-        self.database = Database(f"sqlite:///{directory / 'polyvisor.db'}")
-        metadata.create_all(self.database.engine)
+        self.database = with_tables(database_url or sqlite_url(directory))
         self.simulated = SimulatedDriver(
             place, settings, directory / "simulated.db", clock=lambda: self.now.timestamp(), sleep=lambda seconds: None
         )
@@ -77,7 +73,6 @@ class Cloud:
         self.engine = Engine(self.kinds, ControlTools(self.compute, self.schedule, self.seed))
         self.database.on_rollback[:] = [self.engine.tools.estate.forget]
         self.owner = f"up:{self.new_id()}"
-        self.runner = Worker(NoLink(), {self.place: self.driver}, self.kinds, object(), lambda: self.now, threads=1)  # type: ignore[arg-type]
         with self.database.write() as store:
             store.operation.release_leases("up:")
 
@@ -142,9 +137,8 @@ class Cloud:
 
     def work(self, leases: list[Lease]) -> tuple[Report, ...]:
         """Run leased steps, as a worker's threads do."""
-        from polyvisor.operate.worker import _Progress
-
-        return tuple(self.runner._run(lease, _Progress()) for lease in leases)
+        source: Any = object()
+        return tuple(run_step(StepRun(lease), self.kinds, self.driver, source, self.now) for lease in leases)
 
     def settle(self, most_turns: int = 500) -> None:
         """Go on until nothing is unfinished; time passes as it has to."""

@@ -9,8 +9,8 @@ from tests.operate.cloud import Cloud
 
 
 @pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Cloud]:
+def cloud(tmp_path: Path, database_url: str) -> Iterator[Cloud]:
     """Room for exactly one server."""
-    made = Cloud(tmp_path)
+    made = Cloud(tmp_path, database_url=database_url)
     yield made
     made.close()

@@ -2,7 +2,6 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from polyvisor.model.control import Control
 from polyvisor.model.operation import CONTROL
@@ -13,7 +12,7 @@ from polyvisor.operate.kinds import KINDS
 from polyvisor.operate.tools import ControlTools
 from polyvisor.schedule.settings import ScheduleSettings
 from polyvisor.store.database import Database
-from polyvisor.store.tables import metadata
+from tests.databases import with_tables
 
 _TIMEOUT_SECONDS = 60
 
@@ -24,9 +23,8 @@ def _only(database: Database) -> Control:
     return found
 
 
-def test_a_control_process_is_alive_while_it_runs_and_keeps_its_id(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/x.db")
-    metadata.create_all(database.engine)
+def test_a_control_process_is_alive_while_it_runs_and_keeps_its_id(database_url: str) -> None:
+    database = with_tables(database_url)
     now = [datetime(2026, 1, 1, tzinfo=UTC)]
     ids = set()
     for _ in range(2):

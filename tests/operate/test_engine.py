@@ -20,9 +20,9 @@ from tests.operate.cloud import Cloud, replaced
 
 
 @pytest.fixture
-def wide(tmp_path: Path) -> Iterator[Cloud]:
+def wide(tmp_path: Path, database_url: str) -> Iterator[Cloud]:
     """Three hosts with room enough."""
-    made = Cloud(tmp_path, SimulatedSettings(hosts=3))
+    made = Cloud(tmp_path, SimulatedSettings(hosts=3), database_url=database_url)
     yield made
     made.close()
 
@@ -162,8 +162,8 @@ def test_an_unknown_kind_is_stuck_and_harms_nobody(cloud: Cloud) -> None:
     assert cloud.server(id).vm_state is VmState.ACTIVE
 
 
-def test_a_turn_writes_all_its_operations_in_one_statement(tmp_path: Path) -> None:
-    cloud = Cloud(tmp_path, SimulatedSettings(hosts=3))
+def test_a_turn_writes_all_its_operations_in_one_statement(tmp_path: Path, database_url: str) -> None:
+    cloud = Cloud(tmp_path, SimulatedSettings(hosts=3), database_url=database_url)
     counts = []
     for number in (1, 20):
         for each in range(number):

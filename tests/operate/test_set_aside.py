@@ -1,18 +1,14 @@
 """Hosts whose connection is no longer configured."""
 
-from pathlib import Path
-
 from polyvisor.model.host import HostState
 from polyvisor.model.power import Power
 from polyvisor.operate import inventory
-from polyvisor.store.database import Database
-from polyvisor.store.tables import metadata
 from tests.api.compute.estate import host, put, server
+from tests.databases import with_tables
 
 
-def test_hosts_of_a_connection_that_is_not_served_are_down_and_keep_their_aggregates(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/x.db")
-    metadata.create_all(database.engine)
+def test_hosts_of_a_connection_that_is_not_served_are_down_and_keep_their_aggregates(database_url: str) -> None:
+    database = with_tables(database_url)
     left = server("left", "demo", host="old-1", place="old", power=Power.ON)
     stays = server("stays", "demo", host="new-1", place="new", power=Power.ON)
     put(database, host("old-1", place="old"), host("new-1", place="new"), left, stays)

@@ -1,6 +1,7 @@
 """Workers: what they are at when they stop is done again by the next one, never lost and never reported half-done."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,27 +12,30 @@ from polyvisor.hypervisor.driver import Driver
 from polyvisor.model.server import VmState
 from polyvisor.operate.kinds import KINDS
 from polyvisor.operate.local_link import LocalLink
-from polyvisor.operate.worker import Worker
+from polyvisor.operate.station import Station
 from tests.operate.cloud import Cloud, replaced
 
 PATIENCE_SECONDS = 30
 
 
 @pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[Cloud]:
+def cloud(tmp_path: Path, database_url: str) -> Iterator[Cloud]:
     """Its worker is a real one here."""
-    made = Cloud(tmp_path)
+    made = Cloud(tmp_path, database_url=database_url)
     yield made
     made.close()
 
 
-def working(cloud: Cloud, owner: str) -> Worker:
+def working(cloud: Cloud, owner: str) -> Station:
     """A worker with threads, at work."""
     link = LocalLink(cloud.database, cloud.engine, owner, lambda: cloud.now)
     drivers: dict[str, Driver] = {"sim": cloud.driver}
-    worker = Worker(link, drivers, cloud.kinds, object(), lambda: cloud.now, threads=2)  # type: ignore[arg-type]
-    worker.start()
-    return worker
+    source: Any = object()
+    station = Station(
+        link, drivers, {}, cloud.kinds, lambda _step: source, lambda: cloud.now, time.monotonic, threads=2
+    )
+    station.start()
+    return station
 
 
 def holding(begun: threading.Event, go_on: threading.Event) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -3,25 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 from polyvisor.model.domain import Domain
 from polyvisor.model.group import Group
 from polyvisor.model.project import Project
 from polyvisor.model.role import Role
 from polyvisor.model.user import User
-from polyvisor.store.database import Database
 from polyvisor.store.store import Store
-from polyvisor.store.tables import metadata
+from tests.databases import with_tables
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 @contextmanager
-def stored(folder: Path) -> Iterator[Store]:
+def stored(url: str) -> Iterator[Store]:
     """A transaction on a database with the domain "bank", the user "ada", the group "traders" and three roles."""
-    database = Database(f"sqlite:///{folder / 'identity.db'}")
-    metadata.create_all(database.engine)
+    database = with_tables(url)
     try:
         with database.write() as store:
             store.domain.create(Domain(id="bank", name="Bank"))

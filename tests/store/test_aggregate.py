@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -11,18 +10,16 @@ from polyvisor.model.errors import Conflict, NotFound
 from polyvisor.model.flavor import Flavor
 from polyvisor.model.host import Capacity, Host, HostReport, HostState, HypervisorType
 from polyvisor.model.server import Server
-from polyvisor.store.database import Database
 from polyvisor.store.store import Store
-from polyvisor.store.tables import metadata
+from tests.databases import with_tables
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 A_UUID = "00000000-0000-4000-8000-00000000000a"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    database = Database(f"sqlite:///{tmp_path}/test.db")
-    metadata.create_all(database.engine)
+def store(database_url: str) -> Iterator[Store]:
+    database = with_tables(database_url)
     with database.write() as store:
         store.host.join([_host("kvm-1", 1), _host("kvm-2", 2), _host("cluster.vc", 3)])
         yield store
@@ -199,9 +196,8 @@ def test_an_aggregate_with_hosts_cannot_be_deleted(store: Store) -> None:
     assert store.aggregate.list() == []
 
 
-def test_every_change_is_numbered_for_the_scheduler(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/numbers.db")
-    metadata.create_all(database.engine)
+def test_every_change_is_numbered_for_the_scheduler(database_url: str) -> None:
+    database = with_tables(database_url)
     seen = [0]
 
     def numbered(store: Store) -> None:

@@ -1,7 +1,6 @@
 """Assignments in the store: exactly what was granted, and the roles that follow on a project."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,8 @@ from tests.store.identity import project, stored
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with stored(tmp_path) as store:
+def store(database_url: str) -> Iterator[Store]:
+    with stored(database_url) as store:
         project(store, "top")
         project(store, "low", "top")
         yield store
@@ -80,12 +79,12 @@ def test_an_assignment_has_one_actor_and_one_target(store: Store) -> None:
         store.assignment.grant(Assignment(role_id="member", project_id="low"))
 
 
-def test_every_change_moves_the_identity_counter(tmp_path: Path) -> None:
-    with stored(tmp_path / "first") as store:
+def test_every_change_moves_the_identity_counter(database_url: str) -> None:
+    with stored(database_url) as store:
         project(store, "p")
         before = store.change.value(SUBJECT)
     assert before > 0
-    database = Database(f"sqlite:///{tmp_path / 'first' / 'identity.db'}")
+    database = Database(database_url)
     granted = Assignment(role_id="member", user_id="ada", project_id="p")
     for change in ("grant", "revoke"):
         with database.write() as store:

@@ -4,7 +4,6 @@ import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,17 +13,16 @@ from polyvisor.model.image import Image, ImageFilter, ImageStatus, MemberStatus,
 from polyvisor.model.image_member import ImageMember
 from polyvisor.store.database import Database
 from polyvisor.store.store import Store
-from polyvisor.store.tables import metadata
+from tests.databases import with_tables
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(database_url: str) -> Iterator[Database]:
     """An empty database."""
-    database = Database(f"sqlite:///{tmp_path / 'store.db'}")
-    metadata.create_all(database.engine)
+    database = with_tables(database_url)
     yield database
     database.close()
 

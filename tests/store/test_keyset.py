@@ -12,6 +12,7 @@ from polyvisor.model.flavor import Flavor
 from polyvisor.store.database import Database
 from polyvisor.store.flavor import SORT_KEYS
 from polyvisor.store.tables import metadata
+from tests.databases import with_tables
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 _few = st.integers(1, 3)
@@ -61,9 +62,8 @@ def test_pages_are_the_list_cut_into_pieces(
             database.close()
 
 
-def test_every_sort_key_sorts(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/x.db")
-    metadata.create_all(database.engine)
+def test_every_sort_key_sorts(database_url: str) -> None:
+    database = with_tables(database_url)
     with database.write() as store:
         store.flavor.bootstrap(NOW)
         for key in SORT_KEYS:

@@ -1,7 +1,6 @@
 """Projects in the store: trees, tags, names, pages."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,8 @@ from tests.store.identity import NOW, project, stored
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with stored(tmp_path) as store:
+def store(database_url: str) -> Iterator[Store]:
+    with stored(database_url) as store:
         yield store
 
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from polyvisor.model.flavor import Flavor
 from polyvisor.model.server import Server, ServerFilter, VmState
 from polyvisor.store.database import Database
 from polyvisor.store.server import SORT_KEYS
-from polyvisor.store.tables import metadata
+from tests import databases
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FLAVOR = Flavor(id="1", name="m1", vcpus=2, memory_mib=512, root_gib=1, created_at=NOW)
@@ -39,18 +40,26 @@ def server(number: int, **fields: object) -> Server:
     return Server(**values)  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+@pytest.fixture(scope="module", params=databases.KINDS)
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """Forty servers of one project, and one of another."""
-    made = Database(f"sqlite:///{tmp_path_factory.mktemp('store')}/polyvisor.db")
-    metadata.create_all(made.engine)
+    with ExitStack() as last:
+        if request.param == "sqlite":
+            url = databases.sqlite_url(tmp_path_factory.mktemp("store"))
+        else:
+            url = last.enter_context(databases.postgresql_url(request.getfixturevalue("postgres")))
+        made = databases.with_tables(url)
+        last.callback(made.close)
+        _fill(made)
+        yield made
+
+
+def _fill(made: Database) -> None:
     with made.write() as store:
         store.server.create([server(number) for number in range(1, 41)])
         store.server.create(
             [server(100, project_id="other", tags=("a", "ab")), server(101, project_id="other", tags=("ab",))]
         )
-    yield made
-    made.close()
 
 
 WAYS = st.lists(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +14,8 @@ from tests.store.identity import NOW, project, stored
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with stored(tmp_path) as store:
+def store(database_url: str) -> Iterator[Store]:
+    with stored(database_url) as store:
         yield store
 
 

@@ -13,8 +13,8 @@ from tests.api.cloud import ApiCloud
 
 
 @pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[ApiCloud]:
-    with ApiCloud(tmp_path, [service], parts=[ComputeSettings()]) as cloud:
+def cloud(tmp_path: Path, database_url: str) -> Iterator[ApiCloud]:
+    with ApiCloud(tmp_path, [service], parts=[ComputeSettings()], database_url=database_url) as cloud:
         with cloud.database.write() as store:
             for name in ("demo", "other"):
                 if store.project.find(cloud.project_id(name)) is None:

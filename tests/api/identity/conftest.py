@@ -36,8 +36,8 @@ def passwords() -> Passwords:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, clock: Clock, passwords: Passwords) -> Iterator[ApiCloud]:
-    with ApiCloud(tmp_path, [service], [passwords, CHEAP], clock=clock) as cloud:
+def cloud(tmp_path: Path, database_url: str, clock: Clock, passwords: Passwords) -> Iterator[ApiCloud]:
+    with ApiCloud(tmp_path, [service], [passwords, CHEAP], clock=clock, database_url=database_url) as cloud:
         yield cloud
 
 

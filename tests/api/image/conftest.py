@@ -25,9 +25,9 @@ def backend(tmp_path: Path) -> FileBackend:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, backend: FileBackend, settings: ImageSettings) -> Iterator[ApiCloud]:
+def cloud(tmp_path: Path, database_url: str, backend: FileBackend, settings: ImageSettings) -> Iterator[ApiCloud]:
     """The service, and callers of every kind."""
-    with ApiCloud(tmp_path, [service], parts=[backend, settings]) as cloud:
+    with ApiCloud(tmp_path, [service], parts=[backend, settings], database_url=database_url) as cloud:
         yield cloud
 
 

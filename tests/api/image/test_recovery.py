@@ -22,7 +22,7 @@ from polyvisor.api.image.settings import ImageSettings
 from polyvisor.image.files import FileBackend
 from polyvisor.store.database import Database
 folder = Path(sys.argv[1])
-database = Database(f"sqlite:///{folder / 'api.db'}")
+database = Database(sys.argv[3])
 upload = Upload(database, FileBackend(folder / "images"), ImageSettings(), "an-upload", datetime.now(UTC))
 with database.write() as store:
     upload.begin(store, store.image.get(sys.argv[2]))
@@ -34,7 +34,7 @@ def test_an_upload_killed_in_the_middle_is_queued_again_with_nothing_left(
     cloud: ApiCloud, backend: FileBackend, tmp_path: Path
 ) -> None:
     image, other = made(cloud.member), uploaded(cloud.member)
-    with child(UPLOADS, tmp_path, image["id"]) as process:
+    with child(UPLOADS, tmp_path, image["id"], cloud.database.url.render_as_string(hide_password=False)) as process:
         wait_until(lambda: show(cloud.member, image["id"])["status"] == "saving")
         wait_until(lambda: any(tmp_path.glob("images/.partial-*/data")))
         # Others leave an upload that is alive as it is.

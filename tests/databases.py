@@ -1,0 +1,38 @@
+"""Databases for tests: the same test on SQLite, and on a PostgreSQL server that all tests of a process share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import create_engine, inspect
+
+from polyvisor.store.database import Database
+from polyvisor.store.tables import metadata
+from testbed.postgres import TestPostgres
+
+KINDS = ("sqlite", "postgresql")
+TEMPLATE = "polyvisor_template"
+
+
+def with_tables(url: str) -> Database:
+    """The database with the program's tables in it."""
+    database = Database(url)
+    if not inspect(database.engine).has_table("server"):
+        metadata.create_all(database.engine)
+    return database
+
+
+def sqlite_url(folder: Path) -> str:
+    """A file of its own; `with_tables` makes the tables."""
+    return f"sqlite:///{folder / 'polyvisor.db'}"
+
+
+@contextmanager
+def postgresql_url(server: TestPostgres) -> Iterator[str]:
+    """A database with the program's tables: a copy of one that is made once, which takes a tenth of a second."""
+    if not server.ask(f"SELECT 1 FROM pg_database WHERE datname = '{TEMPLATE}'"):
+        engine = create_engine(server.create_database(TEMPLATE))
+        metadata.create_all(engine)
+        engine.dispose()
+    with server.database(TEMPLATE) as url:
+        yield url

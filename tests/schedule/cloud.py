@@ -213,6 +213,7 @@ requests = st.builds(
     zone=_few([None, None, "nova", "east", "moon"]),
     host=_few([None, None, None, *NAMES[:2]]),
     avoid=st.just(frozenset()) | st.frozensets(_few(NAMES), max_size=2),
+    passed_over=st.just({}) | st.dictionaries(_few(NAMES), st.just("is the host that it leaves"), max_size=2),
 )
 easy_requests = st.builds(
     PlaceRequest,

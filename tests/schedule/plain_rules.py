@@ -26,6 +26,7 @@ def fits(view: HostView, aggregates: list[AggregateView], request: PlaceRequest)
         host.state is HostState.UP
         and host.enabled
         and host.name not in request.avoid
+        and host.name not in request.passed_over
         and request.host in (None, host.name)
         and request.zone in (None, host.zone)
         and _image(view, request)

@@ -26,6 +26,10 @@ class Datastore(Record):
     shared: bool = False
     """True when every member of the host reaches it."""
     accessible: bool = True
+    id: str = ""
+    """Written on the storage itself: whoever reads the same one reads the same files. Empty = nobody looked."""
+    marks: frozenset[str] = frozenset()
+    """Names of the hosts that have written theirs on it: one that was copied shows marks that others do not."""
 
 
 class Member(Record):
@@ -125,3 +129,15 @@ class Host(Record):
     def name(self) -> str:
         """The hypervisor's name (`hypervisor_hostname`, and `host` of its services)."""
         return self.report.name
+
+
+def disks_shared(one: HostReport, other: HostReport) -> bool:
+    """Whether each of two hosts reaches the files of the other's guests.
+
+    Both must have seen the other's mark on the same storage: a copy of its files bears the id, and not the new marks.
+    """
+    return any(
+        mine.id and mine.id == theirs.id and other.name in mine.marks and one.name in theirs.marks
+        for mine in one.datastores
+        for theirs in other.datastores
+    )

@@ -29,6 +29,8 @@ class PlaceRequest(Record):
     """With `host`: skip every filter but the host's own existence (zone:host of old microversions)."""
     avoid: frozenset[str] = frozenset()
     """Hosts that were tried and failed in this operation."""
+    passed_over: dict[str, str] = {}
+    """Hosts that do not do for what the operation is about: name → reason, going on from the host's name."""
 
 
 class AggregateView(Record):

@@ -1,5 +1,6 @@
 """Servers, and the status that the Compute API derives from their states."""
 
+import math
 from datetime import datetime
 from enum import StrEnum
 
@@ -35,6 +36,10 @@ class TaskState(StrEnum):
     UNPAUSING = "unpausing"
     SUSPENDING = "suspending"
     RESUMING = "resuming"
+    REBUILDING = "rebuilding"
+    """It is evacuated: made anew, or started on its own disks, elsewhere."""
+    MIGRATING = "migrating"
+    """It moves to another host."""
 
 
 class Fault(Record):
@@ -96,6 +101,13 @@ class Server(Record):
     deleted_at: datetime | None = None
 
     @property
+    def disk_gib(self) -> int:
+        """What its disks take together, rounded up to whole GiB: root, ephemeral and swap."""
+        image_bytes = self.image.virtual_size_bytes if self.image else 0
+        root = self.flavor.root_gib or math.ceil(image_bytes / 1024**3)
+        return root + self.flavor.ephemeral_gib + math.ceil(self.flavor.swap_mib / 1024)
+
+    @property
     def status(self) -> str:
         """The Compute API's `status`."""
         if self.task_state in _BY_TASK and self.vm_state not in (VmState.BUILDING, VmState.DELETED):
@@ -103,7 +115,12 @@ class Server(Record):
         return _BY_STATE[self.vm_state]
 
 
-_BY_TASK: dict[TaskState | None, str] = {TaskState.REBOOTING: "REBOOT", TaskState.REBOOTING_HARD: "HARD_REBOOT"}
+_BY_TASK: dict[TaskState | None, str] = {
+    TaskState.REBOOTING: "REBOOT",
+    TaskState.REBOOTING_HARD: "HARD_REBOOT",
+    TaskState.REBUILDING: "REBUILD",
+    TaskState.MIGRATING: "MIGRATING",
+}
 _BY_STATE = {
     VmState.BUILDING: "BUILD",
     VmState.ACTIVE: "ACTIVE",

@@ -69,6 +69,8 @@ def _forced(table: HostTable, request: PlaceRequest) -> Plan:
     row = table.row(name)
     if row is None:
         raise for_every_host(table, unknown(name))
+    if name in request.passed_over:
+        raise for_every_host(table, f"Host {name}, which was asked for, {request.passed_over[name]}.")
     if name in request.avoid:
         raise for_every_host(table, f"Host {name}, which was asked for, failed when tried. Ask for another host.")
     return _plan(table, row, forced=True)

@@ -25,6 +25,7 @@ from polyvisor.store.image import Images
 from polyvisor.store.image_member import ImageMembers
 from polyvisor.store.join_token import JoinTokens
 from polyvisor.store.keypair import Keypairs
+from polyvisor.store.migration import Migrations
 from polyvisor.store.operation import Operations
 from polyvisor.store.project import Projects
 from polyvisor.store.quota import Quotas
@@ -142,6 +143,11 @@ class Store:
     def keypair(self) -> Keypairs:
         """Users' key pairs."""
         return Keypairs(self)
+
+    @cached_property
+    def migration(self) -> Migrations:
+        """Servers' ways from host to host."""
+        return Migrations(self)
 
     @cached_property
     def operation(self) -> Operations:

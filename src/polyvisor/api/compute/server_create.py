@@ -216,20 +216,13 @@ def _place_request(call: Call, asked: Asked, server: Server) -> PlaceRequest:
         project_id=server.project_id,
         vcpus=flavor.vcpus,
         memory_mib=flavor.memory_mib,
-        disk_gib=_disk_gib(server),
+        disk_gib=server.disk_gib,
         image=server.image,
         extra_specs=flavor.extra_specs,
         zone=server.zone_requested,
         host=forced or (named[0] if named else None),
         force=forced is not None,
     )
-
-
-def _disk_gib(server: Server) -> int:
-    flavor = server.flavor
-    image_bytes = server.image.virtual_size_bytes if server.image else 0
-    root = flavor.root_gib or math.ceil(image_bytes / 1024**3)
-    return root + flavor.ephemeral_gib + math.ceil(flavor.swap_mib / 1024)
 
 
 def _begin(call: Call, server: Server, request: PlaceRequest, password: str) -> None:

@@ -46,8 +46,15 @@ _STATES: dict[str, tuple[VmState, ...]] = {
     "SUSPENDED": (VmState.SUSPENDED,),
     "REBOOT": (VmState.ACTIVE, VmState.STOPPED, VmState.ERROR, VmState.PAUSED, VmState.SUSPENDED),
     "HARD_REBOOT": (VmState.ACTIVE, VmState.STOPPED, VmState.ERROR, VmState.PAUSED, VmState.SUSPENDED),
+    "REBUILD": (VmState.ACTIVE, VmState.STOPPED, VmState.ERROR),
+    "MIGRATING": (VmState.ACTIVE, VmState.STOPPED),
 }
-_REBOOTS = {"REBOOT": TaskState.REBOOTING, "HARD_REBOOT": TaskState.REBOOTING_HARD}
+_TASKS = {
+    "REBOOT": TaskState.REBOOTING,
+    "HARD_REBOOT": TaskState.REBOOTING_HARD,
+    "REBUILD": TaskState.REBUILDING,
+    "MIGRATING": TaskState.MIGRATING,
+}
 _POWERS = {power.number: power for power in Power}
 _ADMIN_FILTERS = ("host", "node", "user_id", "project_id", "tenant_id", "reservation_id", "task_state", "vm_state",
                   "power_state", "availability_zone", "config_drive", "key_name", "deleted")  # fmt: skip
@@ -184,13 +191,13 @@ def _by_status(asked: list[str]) -> tuple[tuple[str, ...] | None, tuple[str, ...
         return None, None, None
     statuses = [status.upper() for status in asked]
     states = tuple(dict.fromkeys(state.value for status in statuses for state in _STATES.get(status, ())))
-    reboots = tuple(_REBOOTS[status].value for status in statuses if status in _REBOOTS)
+    reboots = tuple(_TASKS[status].value for status in statuses if status in _TASKS)
     if reboots and len(reboots) == len(statuses):
         return states, reboots, None
     if reboots:
         return states, None, None
     settled = [status for status in statuses if status not in ("BUILD", "DELETED")]
-    return states, None, tuple(task.value for task in _REBOOTS.values()) if settled else None
+    return states, None, tuple(task.value for task in _TASKS.values()) if settled else None
 
 
 def _host_states(call: Call) -> dict[str, str] | None:

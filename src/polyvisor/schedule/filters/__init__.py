@@ -16,6 +16,7 @@ from polyvisor.schedule.filters import (
     image_isolation,
     largest,
     named_host,
+    passed_over,
     state,
     tenants,
     traits,
@@ -51,6 +52,7 @@ class Filter(Protocol):
 FILTERS: tuple[Filter, ...] = (
     named_host,
     state,
+    passed_over,
     tried,
     zone,
     hypervisor_type,

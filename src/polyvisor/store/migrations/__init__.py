@@ -1,4 +1,4 @@
 """The schema's history, by Alembic."""
 
-NEWEST = "0002"
+NEWEST = "0003"
 """The revision that this version of the program works on."""

@@ -53,6 +53,8 @@ class Operation(Record):
     project_id: str
     user_id: str
     request_id: str
+    trace: str = ""
+    """The request's `traceparent` (W3C Trace Context), where its trace is recorded; else empty."""
     args: Any
     """The record of its arguments, as builtins; `operate` gives it its type."""
     state: OperationState

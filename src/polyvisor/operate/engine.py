@@ -145,6 +145,7 @@ class _Work:
         run = Run(row, kind.args(row), progress.outputs(row), self.now, store=self.store, tools=self.tools)
         undoing = row.state is OperationState.UNWINDING
         name = kind.steps[row.step].name if row.step >= 0 else "unwound"
+        self.store.trace = row.trace
         with running(self.tools.watch, row, name, undo=undoing) as noted:
             try:
                 with self.store.savepoint():

@@ -42,6 +42,7 @@ operation = Table(
     Column("project_id", String(64), nullable=False),
     Column("user_id", String(64), nullable=False),
     Column("request_id", String(64), nullable=False),
+    Column("trace", String(55), nullable=False, server_default=""),
     Column("args", Json(Any), nullable=False),
     Column("state", Word(OperationState), nullable=False),
     Column("step", Integer, nullable=False),
@@ -95,7 +96,7 @@ _next_due = (
     .limit(bindparam("most"))
 )
 _many = select(*_COLUMNS).where(operation.c.id.in_(bindparam("ids", expanding=True)))
-_FIXED = frozenset(("id", "kind", "target_id", "project_id", "user_id", "request_id", "args", "created_at"))
+_FIXED = frozenset(("id", "kind", "target_id", "project_id", "user_id", "request_id", "trace", "args", "created_at"))
 _CHANGING = [name for name in _FIELDS if name not in _FIXED]
 _save = (
     update(operation)
@@ -140,6 +141,7 @@ class Operations:
             project_id=project_id,
             user_id=user_id,
             request_id=request_id,
+            trace=self._store.trace,
             args=args,
             state=OperationState.WAITING if waits else OperationState.RUNNING,
             step=0,

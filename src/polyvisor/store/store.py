@@ -46,6 +46,8 @@ class Store:
         self.connection = connection
         self._signals = signals
         self._wake: list[str] = []
+        self.trace = ""
+        """The `traceparent` of what is done in this transaction: operations that it begins carry it on."""
         self._afterwards: list[Callable[[], None]] = []
 
     def wake(self, subject: str) -> None:

@@ -1,4 +1,4 @@
 """The schema's history, by Alembic."""
 
-NEWEST = "0003"
+NEWEST = "0004"
 """The revision that this version of the program works on."""

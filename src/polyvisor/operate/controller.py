@@ -22,8 +22,16 @@ PASSING_KEPT = timedelta(minutes=5)
 class Controller:
     """A thread that turns the engine."""
 
-    def __init__(self, database: Database, engine: Engine, clock: Callable[[], datetime], name: str) -> None:
-        """`name` is the process's in the list of services; unique in the cloud."""
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        clock: Callable[[], datetime],
+        name: str,
+        turned: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`name` is the process's in the list of services; unique in the cloud. `turned` is told of each turn."""
+        self._turned = turned
         self._database, self._engine, self._clock, self._name = database, engine, clock, name
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="controller", daemon=True)
@@ -44,6 +52,7 @@ class Controller:
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
+            self._turned()
             seen = self._database.signals.count(CONTROL)
             try:
                 self._turn()

@@ -1,6 +1,7 @@
 """One database, SQLite or PostgreSQL: connections, transactions, and the signals that follow a commit."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ class Database:
         self.signals = Signals()
         self.on_rollback: list[Callable[[], None]] = []
         """Called after a transaction was rolled back: caches that followed it must forget what they read."""
+        self.waited: Callable[[str, float], None] = _unheard
+        """Told at each beginning of a transaction: "read" or "write", and the seconds that it waited to begin."""
         self._sqlite = self.url.get_backend_name() == "sqlite"
         # SQLite has one writer at a time: waiting in line here is cheaper than its busy polling.
         self._one_writer = threading.RLock()
@@ -32,17 +35,22 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Store]:
         """A store that sees one state of the database and changes nothing."""
+        asked_at = time.perf_counter()
         with self.engine.connect() as connection, connection.begin():
+            self.waited("read", time.perf_counter() - asked_at)
             yield Store(connection, self.signals)
 
     @contextmanager
     def write(self) -> Iterator[Store]:
         """A store whose changes are committed together when the block ends, and undone together when it raises."""
+        asked_at = time.perf_counter()
         if not self._sqlite:
             with self._transaction(self.engine.connect()) as store:
+                self.waited("write", time.perf_counter() - asked_at)
                 yield store
             return
         with self._one_writer, self._transaction(self.engine.connect().execution_options(**{_WRITE: True})) as store:
+            self.waited("write", time.perf_counter() - asked_at)
             yield store
 
     @contextmanager
@@ -60,6 +68,10 @@ class Database:
     def close(self) -> None:
         """Close every idle connection."""
         self.engine.dispose()
+
+
+def _unheard(_mode: str, _seconds: float) -> None:
+    """Nobody listens."""
 
 
 def _sqlite_engine(url: str) -> Engine:

@@ -1,13 +1,15 @@
 """Observers: they look on a period and on a change, and say so when they cannot."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from polyvisor.hypervisor.driver import Unreachable
 from polyvisor.hypervisor.simulated import SimulatedDriver, SimulatedSettings
+from polyvisor.model.guest import GuestReport
 from polyvisor.model.link import Beat, Glimpse, Held, Inventory, Lease, Report
 from polyvisor.model.power import Power
 from polyvisor.operate.observer import Observer
@@ -35,7 +37,9 @@ class Told:
             self.glimpses.append(found)
             self.changed.notify_all()
 
-    def exchange(self, places: tuple[str, ...], reports: list[Report], most: int) -> list[Lease]:
+    def exchange(
+        self, places: tuple[str, ...], reports: list[Report], most: int, running: tuple[str, ...] = ()
+    ) -> list[Lease]:
         """Not used by observers."""
         raise AssertionError
 
@@ -49,6 +53,10 @@ class Told:
 
     def beat(self, beat: Beat) -> Held:
         """Not used by observers."""
+        raise AssertionError
+
+    def note(self, place: str, epoch: int, notes: dict[str, str]) -> None:
+        """Simulated drivers have nothing to note."""
         raise AssertionError
 
     def until(self, true: Callable[[], bool]) -> None:
@@ -71,9 +79,22 @@ def told() -> Told:
     return Told()
 
 
-def observing(told: Told, driver: SimulatedDriver, period_seconds: float) -> Observer:
+class OnePlace:
+    """Whether the place is ours, as the test says."""
+
+    def __init__(self, epoch: int | None = 7) -> None:
+        self.answered = threading.Event()
+        self.answered.set()
+        self.current = epoch
+
+    def epoch(self, place: str) -> int | None:
+        """As the table of holds has it."""
+        return self.current
+
+
+def observing(told: Told, driver: SimulatedDriver, period_seconds: float, held: OnePlace | None = None) -> Observer:
     """An observer at work."""
-    observer = Observer(told, driver, lambda: datetime.now(UTC), period_seconds)
+    observer = Observer(told, driver, lambda: datetime.now(UTC), period_seconds, held or OnePlace())
     observer.start()
     return observer
 
@@ -119,3 +140,113 @@ def test_a_look_that_fails_says_so_and_does_not_end_the_watch(
     told.until(lambda: len(told.inventories[-1].hosts) == 2)
     observer.stop()
     assert words in told.inventories[0].unreachable
+
+
+def test_a_standby_looks_and_keeps_it_to_itself_until_the_place_is_its_own(told: Told, driver: SimulatedDriver) -> None:
+    held = OnePlace(epoch=None)
+    observer = observing(told, driver, 3600, held)
+    assert observer.looked.wait(PATIENCE_SECONDS)
+    driver.change_behind_our_back("gone", Power.OFF)
+    assert (told.inventories, told.glimpses, observer.trouble) == ([], [], "")
+
+    held.current = 3
+    observer.look_now()
+    told.until(lambda: len(told.inventories) == 1)
+    assert told.inventories[0].epoch == 3
+    driver.change_behind_our_back("gone", Power.OFF)
+    told.until(lambda: [each.epoch for each in told.glimpses] == [3])
+
+    held.current = None
+    driver.change_behind_our_back("gone", Power.OFF)
+    observer.look_now()
+    observer.stop()
+    assert len(told.inventories) == 1
+    assert len(told.glimpses) == 1
+
+
+def test_a_standby_says_why_it_could_not_serve(told: Told, driver: SimulatedDriver) -> None:
+    driver.reachable = False
+    observer = observing(told, driver, 0.05, OnePlace(epoch=None))
+    assert observer.looked.wait(PATIENCE_SECONDS)
+    assert observer.trouble == "sim does not answer."
+    observer.stop()
+    assert told.inventories == []
+
+
+def test_what_was_seen_under_a_hold_that_ended_meanwhile_is_not_told(
+    told: Told, driver: SimulatedDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = OnePlace(epoch=1)
+    looked = threading.Event()
+    real = driver.guests
+
+    def guests() -> list[GuestReport]:
+        held.current = 2
+        looked.set()
+        return real()
+
+    monkeypatch.setattr(driver, "guests", guests)
+    observer = observing(told, driver, 3600, held)
+    assert observer.looked.wait(PATIENCE_SECONDS)
+    assert looked.is_set()
+    assert told.inventories == []
+    observer.look_now()
+    told.until(lambda: [each.epoch for each in told.inventories] == [2])
+    observer.stop()
+
+
+class Named(SimulatedDriver):
+    """It must remember the names that it gives."""
+
+    def __init__(self) -> None:
+        super().__init__("sim", SimulatedSettings(hosts=1))
+        self.names = {"one": "first"}
+
+    def notes(self) -> dict[str, str]:
+        """As Remembering has it."""
+        return dict(self.names)
+
+    def recall(self, notes: Mapping[str, str]) -> None:
+        """As Remembering has it."""
+        self.names |= notes
+
+
+class Noting(Told):
+    """Keeps notes too, in the order of what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order: list[Any] = []
+
+    def note(self, place: str, epoch: int, notes: dict[str, str]) -> None:
+        """Keep them."""
+        self.order.append((place, epoch, notes))
+
+    def inventory(self, found: Inventory) -> None:
+        """Keep it."""
+        self.order.append("inventory")
+        super().inventory(found)
+
+
+def test_what_must_be_remembered_is_noted_once_and_before_what_follows_from_it() -> None:
+    noting, driver = Noting(), Named()
+    observer = observing(noting, driver, 0.05)
+    noting.until(lambda: len(noting.inventories) >= 2)
+    driver.names["two"] = "second"
+    noting.until(lambda: len(noting.order) - len(noting.inventories) == 2)
+    observer.stop()
+    driver.close()
+    assert noting.order[:2] == [("sim", 7, {"one": "first"}), "inventory"]
+    assert [each for each in noting.order if each != "inventory"][1] == ("sim", 7, {"one": "first", "two": "second"})
+
+
+def test_what_others_have_noted_is_recalled_and_not_noted_again() -> None:
+    noting, driver = Noting(), Named()
+    observer = Observer(noting, driver, lambda: datetime.now(UTC), 3600, OnePlace())
+    observer.recall({"one": "theirs", "three": "third"})
+    observer.start()
+    noting.until(lambda: len(noting.inventories) == 1)
+    observer.stop()
+    driver.close()
+    assert driver.names == {"one": "theirs", "three": "third"}
+    assert noting.order == ["inventory"]

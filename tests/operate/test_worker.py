@@ -2,6 +2,7 @@
 
 import threading
 import time
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

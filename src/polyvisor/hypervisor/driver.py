@@ -5,9 +5,9 @@ estate. It is called from worker threads, several at once for different guests, 
 Every method that changes something may be called again after a crash or a lost reply, and then ends in the same state.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostReport
@@ -146,3 +146,38 @@ class Driver(Protocol):
 
     def console(self, server_id: str) -> Console:
         """Where the graphical console answers. Raises HypervisorError when the guest is off."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A driver that must know what an earlier process has decided (the names that hosts were given)."""
+
+    def notes(self) -> dict[str, str]:
+        """What whoever serves the place next must know."""
+
+    def recall(self, notes: Mapping[str, str]) -> None:
+        """Take in what was noted; it wins over what this process has decided by itself."""
+
+
+@runtime_checkable
+class SharedDisks(Protocol):
+    """What a driver can do besides, whose guests' files may lie on storage that hosts of other connections reach too.
+
+    The files say themselves whose they are: `create` and `destroy` never touch those of another host.
+    """
+
+    def take_over(self, host: str, spec: GuestSpec, source: ImageSource, progress: Progress) -> None:
+        """Define the guest, powered off, on the disks of it that lie there; they are this host's from now on.
+
+        Raises HypervisorError where they do not lie there.
+        """
+
+    def let_go(self, server_id: str, to: str) -> None:
+        """End the guest here and forget it; its files stay, and are the host `to`'s from now on."""
+
+
+def with_shared_disks(driver: Driver) -> SharedDisks:
+    """The driver as one that can take guests over. Raises HypervisorError where it cannot."""
+    if not isinstance(driver, SharedDisks):
+        raise HypervisorError(f"{driver.place} cannot take over the disks of another host's guests.")
+    return driver

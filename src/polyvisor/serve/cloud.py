@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from polyvisor.agent.steady import since_boot
 from polyvisor.api.image.recovery import recover
 from polyvisor.hypervisor.driver import Driver
 from polyvisor.image.files import FileBackend
@@ -15,9 +16,8 @@ from polyvisor.operate.controller import Controller
 from polyvisor.operate.engine import Engine
 from polyvisor.operate.kinds import KINDS
 from polyvisor.operate.local_link import LocalLink
-from polyvisor.operate.observer import Observer
+from polyvisor.operate.station import Station
 from polyvisor.operate.tools import ControlTools
-from polyvisor.operate.worker import Worker
 from polyvisor.serve.configuration import Configuration
 from polyvisor.serve.hypervisors import make_driver
 from polyvisor.serve.image_source import LocalImageSource
@@ -53,10 +53,18 @@ class Cloud:
         self._owner = f"up:{uuid.uuid4().hex[:12]}"
         link = LocalLink(database, self.engine, self._owner, clock)
         source = LocalImageSource(self.images)
-        self._worker = Worker(link, self.drivers, KINDS, source, clock, configuration.operate.threads)
-        self.observers = [
-            Observer(link, driver, clock, configuration.operate.inventory_seconds) for driver in self.drivers.values()
-        ]
+        self._station = Station(
+            link,
+            self.drivers,
+            {wanted.name: wanted.driver for wanted in configuration.hypervisor},
+            KINDS,
+            lambda _step: source,
+            clock,
+            since_boot,
+            threads=configuration.operate.threads,
+            inventory_seconds=configuration.operate.inventory_seconds,
+        )
+        self.observers = list(self._station.observers.values())
 
     def start(self) -> None:
         """Take up what an earlier process left, and go on."""
@@ -71,15 +79,11 @@ class Cloud:
             log.info("queued again, for their upload had died: images %s", ", ".join(images.requeued))
         self._controller.start()
         if self.drivers:
-            self._worker.start()
-        for observer in self.observers:
-            observer.start()
+            self._station.start()
 
     def stop(self) -> bool:
         """End in order: nothing new is begun, what is under way is reported; whether all of it has ended."""
-        for observer in self.observers:
-            observer.stop()
-        ended = self._worker.stop() if self.drivers else True
+        ended = self._station.stop() if self.drivers else True
         self._controller.stop()
         for driver in self.drivers.values():
             driver.close()

@@ -1,6 +1,7 @@
 """The link to one libvirtd: opened when needed, watched by keepalive, opened anew when it broke, every call bounded."""
 
 import contextlib
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import structlog
 from polyvisor.hypervisor.driver import HypervisorError, Unreachable
 from polyvisor.hypervisor.kvm.bounded import begin
 from polyvisor.hypervisor.kvm.errors import first_line, translate
+from polyvisor.hypervisor.permit import ensure_permitted
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -54,7 +56,7 @@ class Connection:
         reason."""
         seconds = timeout_seconds or self._timeout_seconds
         link = self._get()
-        future = begin(lambda: self._translated(link, work), f"libvirt-{self.place}")
+        future = self._begin(link, work)
         try:
             return future.result(seconds)
         except TimeoutError:
@@ -68,13 +70,20 @@ class Connection:
         """As `run`, but where the work takes longer than `wait_seconds` it goes on without us; returns whether it
         ended."""
         link = self._get()
-        future = begin(lambda: self._translated(link, work), f"libvirt-{self.place}")
+        future = self._begin(link, work)
         try:
             future.result(wait_seconds)
         except TimeoutError:
             future.add_done_callback(self._log_late_failure)
             return False
         return True
+
+    def _begin(self, link: Any, work: Callable[[Any], T]) -> "Future[T]":
+        """Start the work, unless it belongs to a step that may do no more: that is asked here, where it is known, and
+        again in the thread that does the work. Raises Fenced."""
+        ensure_permitted()
+        context = contextvars.copy_context()
+        return begin(lambda: context.run(self._translated, link, work), f"libvirt-{self.place}")
 
     def _log_late_failure(self, future: "Future[object]") -> None:
         if error := future.exception():
@@ -96,6 +105,7 @@ class Connection:
     def _translated(self, link: Any, work: Callable[[Any], T]) -> T:
         import libvirt
 
+        ensure_permitted()
         try:
             return work(link)
         except libvirt.libvirtError as error:

@@ -7,6 +7,7 @@ import ssl
 from typing import Any
 
 from polyvisor.hypervisor.driver import Unreachable
+from polyvisor.hypervisor.permit import ensure_permitted
 from polyvisor.hypervisor.vsphere.settings import VsphereSettings
 
 BROKEN = (ConnectionError, http.client.BadStatusLine, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -84,10 +85,20 @@ class Connection(http.client.HTTPSConnection):
         self._answer_timeout = timeout
 
     def putrequest(self, *args: Any, **kwargs: Any) -> None:
-        """Begin a request; on a new connection where the server has closed this one while it was idle."""
+        """Begin a request; on a new connection where the server has closed this one while it was idle. Raises
+        Fenced."""
+        ensure_permitted()
         if self.sock is not None and select.select([self.sock], [], [], 0)[0]:
             self.close()
         super().putrequest(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        """Send bytes, all of a request or the next of a long one, unless the step for which it is may do no more.
+
+        Every byte that goes to a vCenter or an ESXi host goes through here. Raises Fenced.
+        """
+        ensure_permitted()
+        super().send(data)
 
     def connect(self) -> None:
         """Connect and check. Raises CertificateRefused or OSError."""

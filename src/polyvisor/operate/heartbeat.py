@@ -1,0 +1,125 @@
+"""Says every few seconds that this process lives, and passes on what the answer says of its places."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from polyvisor.model.link import Beat, Held, PlaceState
+from polyvisor.operate.holds import Changed, Holds
+from polyvisor.operate.link import Link, LinkDown, LinkRefused
+from polyvisor.operate.worker import Worker
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 2.5
+REFUSED_SECONDS = 30.0
+
+
+class Place(Protocol):
+    """What the heartbeat needs to know of a place, and tells it."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the place could not be served now; empty when it could."""
+
+    def recall(self, notes: Mapping[str, str]) -> None:
+        """What earlier processes have noted of the place."""
+
+    def look_now(self) -> None:
+        """The place was gained or lost."""
+
+
+class Heartbeat:
+    """A thread of its own, so that no step and no hypervisor can hold it up."""
+
+    def __init__(
+        self,
+        link: Link,
+        holds: Holds,
+        worker: Worker,
+        places: Mapping[str, Place],
+        driver_kinds: Mapping[str, str],
+        steady: Callable[[], float],
+        chance: random.Random | None = None,
+    ) -> None:
+        self._link, self._holds, self._worker, self._places = link, holds, worker, places
+        self._driver_kinds, self._steady = driver_kinds, steady
+        self._chance = chance or random.Random()  # noqa: S311 - spreads beats
+        self._stopping = threading.Event()
+        self._failures = 0
+        self.trouble = ""
+        """Why the last beat was not answered; empty when it was."""
+        self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and give the places back, so that another takes them at once."""
+        self._stopping.set()
+        self._thread.join(timeout=BEAT_SECONDS)
+        try:
+            self._link.beat(Beat(places=self._states(), leaving=True))
+        except Exception as error:  # noqa: BLE001 - they run out by themselves
+            log.info("the places could not be given back, and run out by themselves: %s", error)
+        self._tell(self._holds.take(Held(), self._steady()))
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            refused = self._beat()
+            pause = REFUSED_SECONDS if refused else BEAT_SECONDS
+            self._stopping.wait(pause * self._chance.uniform(0.9, 1.0))
+
+    def _beat(self) -> bool:
+        """One beat; whether it was refused for good."""
+        sent_at = self._steady()
+        at_work = self._worker.at_work()
+        progress = {id: told for id, told in at_work.items() if told is not None}
+        try:
+            held = self._link.beat(Beat(places=self._states(), running=tuple(at_work), progress=progress))
+        except Exception as error:  # noqa: BLE001 - the next beat tries again, whatever it was
+            self._failed(error)
+            return isinstance(error, LinkRefused)
+        if self._failures:
+            log.info("the engine answers again")
+        self._failures, self.trouble = 0, ""
+        for hold in held.holds:
+            if hold.notes and hold.place in self._places:
+                self._places[hold.place].recall(hold.notes)
+        self._tell(self._holds.take(held, sent_at))
+        self._worker.stop_steps(held.stopped)
+        return False
+
+    def _failed(self, error: Exception) -> None:
+        self.trouble = str(error) or type(error).__name__
+        if not isinstance(error, LinkDown):
+            log.error("a beat failed; trying again", exc_info=error)
+        elif not self._failures:
+            log.warning("%s", error)
+        self._failures += 1
+
+    def _tell(self, changed: Changed) -> None:
+        self._worker.lose(changed.lost)
+        for name in changed.lost:
+            if name not in changed.gained:
+                log.info("%s is served by another process now, or by none", name)
+        for name in changed.gained:
+            log.info("this process serves %s from now on", name)
+        self._look(changed.gained)
+        self._look(name for name in changed.lost if name not in changed.gained)
+        if changed.gained:
+            self._link.poke()
+
+    def _look(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self._places:
+                self._places[name].look_now()
+
+    def _states(self) -> tuple[PlaceState, ...]:
+        return tuple(
+            PlaceState(name=name, driver=self._driver_kinds.get(name, ""), trouble=place.trouble)
+            for name, place in self._places.items()
+        )

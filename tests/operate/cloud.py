@@ -23,7 +23,6 @@ from polyvisor.operate import inventory
 from polyvisor.operate.engine import LEASE_SECONDS, Engine
 from polyvisor.operate.kinds import KINDS
 from polyvisor.operate.step_run import StepRun, run_step
-from polyvisor.operate.step_run import StepRun, run_step
 from polyvisor.operate.tools import ControlTools
 from polyvisor.schedule.settings import ScheduleSettings
 from tests.databases import sqlite_url, with_tables

@@ -2,7 +2,6 @@
 
 import threading
 import time
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

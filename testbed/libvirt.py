@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any, Self
 
 import libvirt
 
-from testbed.process import alive, identity, program, wait_for
+from testbed import owned
+from testbed.process import alive, program, wait_for
 
 PREFIX = "pv-libvirt-"
 START_TIMEOUT_SECONDS = 120.0
@@ -57,21 +57,23 @@ remote_display_port_max = {last_display_port}
 class TestLibvirt:
     """A libvirt host, from `with` to the end of the block: `with TestLibvirt("kvm-1") as host: libvirt.open(host.uri)`.
 
-    It has its own hostname and host UUID, knows no guest but its own, and shares the machine's files and network. Files
-    that guests use may lie anywhere outside of libvirt's folders; `directory` is a good place, and goes with the host.
+    It has its own hostname and host UUID, knows no guest but its own, and shares the machine's files. Its network is
+    the machine's, or that of `namespace` (see `ip netns`). Files that guests use may lie anywhere outside of libvirt's
+    folders; `directory` is a good place, and goes with the host.
     Needs root. `start` and `restart` raise TimeoutError or ChildProcessError, with libvirt's log, when it does not
     come up.
     """
 
     __test__ = False
 
-    def __init__(self, hostname: str = "kvm-1", host_uuid: str | None = None) -> None:
-        _remove_leftovers()
+    def __init__(self, hostname: str = "kvm-1", host_uuid: str | None = None, namespace: str = "") -> None:
+        for directory in owned.leftovers(PREFIX):
+            _end_members(directory)
+            shutil.rmtree(directory, ignore_errors=True)
         self.hostname = hostname
+        self._namespace = namespace
         self.host_uuid = host_uuid or str(uuid.uuid4())
-        # A short path: a socket's name ends after 107 bytes.
-        self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
-        (self.directory / "owner").write_text(identity(os.getpid()))
+        self.directory = owned.make(PREFIX)
         self.uri = f"qemu+unix:///system?socket={self.directory}/run/libvirt-sock"
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._configure()
@@ -148,7 +150,8 @@ class TestLibvirt:
         for folder, path in PRIVATE.items():
             steps.append(f"mkdir -p {path} && mount --bind {self.directory / folder} {path}")
         steps.append(f"exec {daemon} --config /etc/libvirt/{daemon}.conf --pid-file /run/libvirt/{daemon}.pid")
-        command = ["unshare", "--mount", "--uts", "--propagation", "private", "sh", "-ec", "\n".join(steps)]
+        inside = ["ip", "netns", "exec", self._namespace] if self._namespace else []
+        command = [*inside, "unshare", "--mount", "--uts", "--propagation", "private", "sh", "-ec", "\n".join(steps)]
         with (self.directory / f"{daemon}.log").open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
@@ -202,14 +205,3 @@ def _end_members(directory: Path) -> None:
         return [pid for pid in _members(directory) if alive(pid)]
 
     wait_for(all_gone, STOP_TIMEOUT_SECONDS, lambda: f"processes of {directory} do not end: {members()}")
-
-
-def _remove_leftovers() -> None:
-    """End the test hosts of a process that was killed before it could."""
-    for directory in Path("/tmp").glob(f"{PREFIX}*"):
-        owner = directory / "owner"
-        with contextlib.suppress(OSError):
-            written = owner.read_text()
-            if written and written != identity(int(written.split()[0])):
-                _end_members(directory)
-                shutil.rmtree(directory, ignore_errors=True)

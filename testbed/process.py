@@ -10,6 +10,11 @@ def alive(pid: int) -> bool:
     return _stat(pid)[:1] not in ([], ["Z"], ["X"])
 
 
+def stopped(pid: int) -> bool:
+    """Whether the process stands still after a SIGSTOP."""
+    return _stat(pid)[:1] == ["T"]
+
+
 def identity(pid: int) -> str:
     """Names a process for good: its id and the moment it started, in clock ticks since the machine's start."""
     return " ".join([str(pid), *_stat(pid)[19:20]])

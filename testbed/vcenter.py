@@ -76,8 +76,19 @@ class TestVcenter:
 
     __test__ = False  # the name is no test's
 
-    def __init__(self, data_dir: Path | None = None, *, options: VcenterOptions | None = None, **changes: Any) -> None:
-        """Prepare to run it in data_dir (a temporary folder if None), with fields of VcenterOptions as keywords."""
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        *,
+        options: VcenterOptions | None = None,
+        namespace: str = "",
+        **changes: Any,
+    ) -> None:
+        """Prepare to run it in data_dir (a temporary folder if None), with fields of VcenterOptions as keywords.
+
+        `namespace`: the network namespace to run in (see `ip netns`); empty = this process's own.
+        """
+        self._inside = ["ip", "netns", "exec", namespace] if namespace else []
         self.options = dataclasses.replace(options or VcenterOptions(), **changes)
         self._temporary = data_dir is None
         self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="pv-vcenter-"))
@@ -125,7 +136,7 @@ class TestVcenter:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with (self.data_dir / "vcenter.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(program), f"--data={self.data_dir}", "--while-stdin", *self.options.arguments()],
+                [*self._inside, str(program), f"--data={self.data_dir}", "--while-stdin", *self.options.arguments()],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 env={**os.environ, PASSWORD_VARIABLE: self.password}, start_new_session=True,
             )  # fmt: skip

@@ -31,6 +31,21 @@ class Report(Record):
     error: str = ""
 
 
+class Exchange(Record):
+    """What a worker hands in, and what it can take on."""
+
+    places: tuple[str, ...] = ()
+    """Those whose steps it wants; it is given those of places that it holds."""
+    reports: tuple[Report, ...] = ()
+    most: int = 0
+    """How many new steps it can take."""
+    recover: bool = False
+    """The answer to an earlier exchange was lost: leases of this process that are not `running` are handed over
+    again."""
+    running: tuple[str, ...] = ()
+    """Ids of the operations whose leases it knows."""
+
+
 class Inventory(Record):
     """What a place says of all its hosts and guests, or why it cannot."""
 
@@ -96,7 +111,9 @@ class Hold(Record):
     epoch: int = 0
     """Grows each time the place goes to another process."""
     lease_seconds: float = 0.0
-    """Counted from when the beat was sent: after that the process is no longer active, unless a later beat said so."""
+    """ACTIVE: counted from when the beat was sent; after that the process is no longer active, unless a later beat
+    said so. STANDBY: in so many seconds the other's hold runs out, unless it is prolonged; a beat right after that
+    takes the place over."""
     fence_seconds: float = 0.0
     """After so long without an answer the process turns its guests off, for they are started elsewhere. 0 = never."""
     notes: dict[str, str] = {}
@@ -109,3 +126,5 @@ class Held(Record):
     holds: tuple[Hold, ...] = ()
     stopped: tuple[str, ...] = ()
     """Ids of running operations that were asked to stop, or whose lease has gone to another."""
+    servers: tuple[str, ...] = ()
+    """Where else the engine can be reached; empty where that is not told."""

@@ -9,6 +9,9 @@ from polyvisor.model.record import Record
 CONTROL = "control"
 """The place of steps that use the store; every other place is the name of a hypervisor connection."""
 
+LOST = "lost"
+"""Stands for the owner of a lease whose place has gone to another process: nobody has the step now."""
+
 
 class OperationState(StrEnum):
     """Where an operation stands."""
@@ -82,3 +85,13 @@ class Operation(Record):
     progress_of: str = ""
     created_at: datetime
     updated_at: datetime
+
+
+class Leased(Record):
+    """Who has an operation's due step in hand."""
+
+    id: str
+    place: str
+    lease_owner: str
+    lease_epoch: int
+    cancelled: bool

@@ -9,7 +9,8 @@ import msgspec
 
 from polyvisor.model.errors import NoHost, PolyvisorError
 from polyvisor.model.link import Lease, Report
-from polyvisor.model.operation import CONTROL, Operation, OperationState
+from polyvisor.model.operation import CONTROL, LOST, Operation, OperationState
+from polyvisor.model.record import Record
 from polyvisor.operate import progress
 from polyvisor.operate.definition import Again, Restart, Run
 from polyvisor.operate.definition import Operation as Definition
@@ -23,6 +24,7 @@ LEASE_SECONDS = 30.0
 MOST_AT_ONCE = 128
 MOST_REASONS = 200
 STOPPED = "The operation was asked to stop."
+_NOBODY = ("", LOST)
 _ENDED = (OperationState.DONE, OperationState.FAILED)
 
 
@@ -44,13 +46,31 @@ class Engine:
         most: int = 0,
     ) -> list[Lease]:
         """One turn within the caller's transaction; returns the steps leased to `owner` (up to `most`, at `places`)."""
+        [leases] = self.turn_for(
+            store, now, [Ask(owner=owner, places=tuple(places), reports=tuple(reports), most=most)]
+        )
+        return leases
+
+    def turn_for(self, store: Store, now: datetime, asks: Sequence["Ask"]) -> list[list[Lease]]:
+        """One turn for many workers at once, at the cost of one; returns what was leased to each, in their order."""
         work = _Work(self, store, now)
-        work.take_in(reports)
+        work.take_in(asks)
         work.stop_cancelled()
         work.run_control()
-        leases = work.lease(owner, places, most) if most and places else []
+        leases = work.lease(asks)
         work.save()
         return leases
+
+
+class Ask(Record):
+    """What one worker brings to a turn, and wants of it."""
+
+    owner: str
+    places: tuple[str, ...] = ()
+    """Those that it holds: no two workers of one turn hold the same."""
+    reports: tuple[Report, ...] = ()
+    most: int = 0
+    """How many steps it can take."""
 
 
 class _Work:
@@ -75,15 +95,18 @@ class _Work:
         elif row.state is not OperationState.STUCK and row.place != CONTROL and not row.lease_owner:
             self.store.wake(row.place)
 
-    def take_in(self, reports: Iterable[Report]) -> None:
-        """Journal what workers report; a report under an old epoch says nothing."""
-        by_id = {report.operation_id: report for report in reports}
-        for row in self.store.operation.many(by_id).values():
-            report = by_id[row.id]
-            self.read[row.id] = row
-            if report.epoch != row.lease_epoch or not row.lease_owner:
+    def take_in(self, asks: Iterable[Ask]) -> None:
+        """Journal what workers report; a report under an old epoch, or of another's lease, says nothing."""
+        told = [(ask.owner, report) for ask in asks for report in ask.reports]
+        found = self.store.operation.many({report.operation_id for _, report in told})
+        self.read |= found
+        for owner, report in told:
+            row = self.rows.get(report.operation_id) or found.get(report.operation_id)
+            if row is None:
+                continue
+            if report.epoch != row.lease_epoch or row.lease_owner != owner:
                 with about(row):
-                    log.warning("a report of operation %s came too late: its lease had gone to another", row.id)
+                    log.warning("a report of operation %s came too late, or twice: it is passed over", row.id)
                 continue
             self.keep(self._reported(row, report))
 
@@ -112,7 +135,7 @@ class _Work:
             self.read.setdefault(row.id, row)
             if current.state is OperationState.WAITING:
                 current = progress.started(current, self.now)
-            if current.state is OperationState.RUNNING and not current.lease_owner:
+            if current.state is OperationState.RUNNING and current.lease_owner in _NOBODY:
                 self.keep(progress.stop(current, self.kinds[row.kind], STOPPED, self.now))
 
     def run_control(self) -> None:
@@ -185,33 +208,44 @@ class _Work:
             return progress.restarted(row, kind, self.now)
         return msgspec.structs.replace(row, state=OperationState.FAILED, place="", updated_at=self.now)
 
-    def lease(self, owner: str, places: Sequence[str], most: int) -> list[Lease]:
-        """Hand steps out; a step whose worker died too often fails, for it may be what killed it."""
-        found = {row.id: row for row in self.store.operation.due(places, self.now, most)}
+    def lease(self, asks: Sequence[Ask]) -> list[list[Lease]]:
+        """Hand steps out to whoever holds their places."""
+        wanting = {place: index for index, ask in enumerate(asks) if ask.most > 0 for place in ask.places}
+        leases: list[list[Lease]] = [[] for _ in asks]
+        for row in self._due(wanting, asks):
+            index = wanting[row.place]
+            if len(leases[index]) < asks[index].most:
+                leases[index] += self._leased(row, asks[index].owner)
+        return leases
+
+    def _due(self, wanting: Mapping[str, int], asks: Sequence[Ask]) -> list[Operation]:
+        if not wanting:
+            return []
+        places, most = tuple(wanting), max(asks[index].most for index in wanting.values())
+        read = self.store.operation.due if len(asks) == 1 else self.store.operation.due_at_each
+        found = {row.id: row for row in read(places, self.now, most)}
         for row in self.rows.values():
             found.pop(row.id, None)
             live = row.state in (OperationState.RUNNING, OperationState.UNWINDING)
-            if live and row.place in places and row.due_at <= self.now and not row.lease_owner:
+            if live and row.place in wanting and row.due_at <= self.now and not row.lease_owner:
                 found[row.id] = row
-        leases: list[Lease] = []
-        until = self.now + timedelta(seconds=LEASE_SECONDS)
-        for row in list(found.values())[:most]:
-            self.read.setdefault(row.id, row)
-            undoing = row.state is OperationState.UNWINDING
-            kind = self.kinds.get(row.kind)
-            if kind is None:
-                self.keep(progress.stuck(row, f"This version knows no operation {row.kind!r}.", self.now))
-            elif row.lease_owner and row.attempts >= progress.MOST_LOST_LEASES and not undoing:
-                self.keep(
-                    progress.failed(
-                        row, kind, "The process at the host ended several times during this step.", self.now
-                    )
-                )
-            else:
-                row = progress.leased(row, owner, until, self.now)
-                self.keep(row)
-                leases.append(Lease(operation=row, undo=undoing))
-        return leases
+        return list(found.values())
+
+    def _leased(self, row: Operation, owner: str) -> list[Lease]:
+        """The step in its worker's hands. One whose worker died too often fails: it may be what killed it."""
+        self.read.setdefault(row.id, row)
+        undoing = row.state is OperationState.UNWINDING
+        kind = self.kinds.get(row.kind)
+        if kind is None:
+            self.keep(progress.stuck(row, f"This version knows no operation {row.kind!r}.", self.now))
+            return []
+        if row.lease_owner and row.attempts >= progress.MOST_LOST_LEASES and not undoing:
+            sentence = "The process at the host ended several times during this step."
+            self.keep(progress.failed(row, kind, sentence, self.now))
+            return []
+        row = progress.leased(row, owner, self.now + timedelta(seconds=LEASE_SECONDS), self.now)
+        self.keep(row)
+        return [Lease(operation=row, undo=undoing)]
 
     def save(self) -> None:
         """Write every row that has moved on, in one statement."""

@@ -4,9 +4,11 @@ import logging
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
+import msgspec
+
 from polyvisor.model.host import Host, HostReport, HostState, HypervisorType
 from polyvisor.model.link import Glimpse, Inventory
-from polyvisor.operate.reconcile import power_state, vanished_guest
+from polyvisor.operate.reconcile import power_state, stray_guest, vanished_guest
 from polyvisor.operate.tools import ControlTools
 from polyvisor.store.store import Store
 
@@ -27,11 +29,13 @@ def take(store: Store, tools: ControlTools, found: Inventory, now: datetime) -> 
     if found.unreachable:
         _went_down(store, found, known)
         return
+    found = _without_others(store, found, known)
+    servers = store.server.at_place(found.place)
+    busy = store.operation.busy_targets()
+    found = stray_guest.sweep(store, tools, found, {server.id for server in servers}, busy, now)
     _join_or_update(store, tools, found, known, now)
     _leave(store, found, known, now)
     guests = {guest.server_id: guest for guest in found.guests if guest.server_id is not None}
-    servers = store.server.at_place(found.place)
-    busy = store.operation.busy_targets()
     for server in servers:
         if server.id in busy or server.updated_at >= found.since:
             continue  # its operation knows better, or knew it later
@@ -68,6 +72,19 @@ def _went_down(store: Store, found: Inventory, known: Mapping[str, Host]) -> Non
         log.warning("hypervisor connection %s does not answer: %s", found.place, found.unreachable)
         store.host.down(found.place, found.unreachable)
         store.server.unknown_power(found.place)
+
+
+def _without_others(store: Store, found: Inventory, known: Mapping[str, Host]) -> Inventory:
+    """The inventory without hosts that another place has: a name belongs to the place that brought it first."""
+    elsewhere = store.host.placed([report.name for report in found.hosts if report.name not in known])
+    for name, place in sorted(elsewhere.items()):
+        log.warning(
+            "%s lists a host %s, which is known at %s: it is passed over. Give it another name, or delete its service "
+            "there once it is gone for good.",
+            found.place, name, place,
+        )  # fmt: skip
+    kept = tuple(report for report in found.hosts if report.name not in elsewhere)
+    return msgspec.structs.replace(found, hosts=kept) if elsewhere else found
 
 
 def _join_or_update(

@@ -1,22 +1,28 @@
-"""The link of workers that live in the engine's own process: no wire, the same words."""
+"""The link of workers that live in the engine's own process: no wire, the same gate."""
 
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from polyvisor.model.link import Beat, Glimpse, Held, Hold, Inventory, Lease, PlaceState, Report, Role
-from polyvisor.operate import inventory as inventories
-from polyvisor.operate.engine import LEASE_SECONDS, Engine
-from polyvisor.store.database import Database
+import msgspec
 
-HOLD_SECONDS = 10.0
+from polyvisor.model.agent import Party
+from polyvisor.model.link import Beat, Exchange, Glimpse, Held, Inventory, Lease, PlaceState, Report
+from polyvisor.operate.engine import Engine
+from polyvisor.operate.gate import Gate
+from polyvisor.operate.holding import BEAT_SECONDS
+from polyvisor.store.database import Database
 
 
 class LocalLink:
     """A worker's way to the engine, by calls."""
 
     def __init__(self, database: Database, engine: Engine, owner: str, clock: Callable[[], datetime]) -> None:
-        self._database, self._engine, self._owner, self._clock = database, engine, owner, clock
+        """`owner`: the name under which this process holds places, such as "up:…"; up to 64 characters."""
+        self._gate, self._clock = Gate(database, engine, clock), clock
+        self._epochs: dict[str, int] = {}
+        self._beaten_at: datetime | None = None
+        self._party = Party(session=owner)
         self._something = f"worker:{owner}"
         self._seen: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -24,54 +30,54 @@ class LocalLink:
     def exchange(
         self, places: tuple[str, ...], reports: list[Report], most: int, running: tuple[str, ...] = ()
     ) -> list[Lease]:
-        """One turn of the engine with these reports."""
+        """One turn of the engine with these reports. Nothing is lost on the way, so nothing is handed over again."""
+        signals = self._gate.database.signals
         with self._lock:
             for subject in (*places, self._something):
-                self._seen[subject] = self._database.signals.count(subject)
-        with self._database.write() as store:
-            return self._engine.turn(store, self._clock(), owner=self._owner, places=places, reports=reports, most=most)
+                self._seen[subject] = signals.count(subject)
+        self._keep(places)
+        return self._gate.exchange(self._party, Exchange(places=places, reports=tuple(reports), most=most))
+
+    def _keep(self, places: tuple[str, ...]) -> None:
+        """Hold the places, even where nobody has beaten for a while."""
+        late = timedelta(seconds=2 * BEAT_SECONDS)
+        if places and (self._beaten_at is None or self._clock() - self._beaten_at > late):
+            self.beat(Beat(places=tuple(PlaceState(name=place, driver="") for place in places)))
 
     def wait(self, places: tuple[str, ...], timeout_seconds: float) -> None:
         """Until a place was woken, or `poke`, or the next step here is due."""
-        with self._database.read() as store:
+        with self._gate.database.read() as store:
             due = store.operation.next_due(places)
         if due is not None:
             timeout_seconds = min(timeout_seconds, max(0.0, (due - self._clock()).total_seconds()))
         with self._lock:
             seen = {subject: self._seen.get(subject, 0) for subject in (*places, self._something)}
-        self._database.signals.wait_any(seen, timeout_seconds)
+        self._gate.database.signals.wait_any(seen, timeout_seconds)
 
     def poke(self) -> None:
         """Something has ended here."""
-        self._database.signals.wake(self._something)
+        self._gate.database.signals.wake(self._something)
 
     def beat(self, beat: Beat) -> Held:
-        """Prolong, note progress, and look who was asked to stop."""
-        now = self._clock()
-        operation_ids = list(beat.running)
-        with self._database.write() as store:
-            store.operation.renew(operation_ids, self._owner, now + timedelta(seconds=LEASE_SECONDS))
-            store.operation.note_progress(beat.progress)
-            rows = store.operation.many(operation_ids)
-        lost = frozenset(operation_ids) - rows.keys()
-        stopped = lost | {row.id for row in rows.values() if row.cancelled or row.lease_owner != self._owner}
-        holds = () if beat.leaving else tuple(_mine(place) for place in beat.places)
-        return Held(holds=holds, stopped=tuple(sorted(stopped)))
+        """Take or keep the places, prolong, note progress, and hear who was asked to stop."""
+        held = self._gate.beat(self._party, beat)
+        self._beaten_at = self._clock()
+        self._epochs = {hold.place: hold.epoch for hold in held.holds}
+        return held
 
     def note(self, place: str, epoch: int, notes: dict[str, str]) -> None:
-        """The one process keeps its notes beside its data."""
+        """Have kept what the next process to serve the place must remember."""
+        self._gate.note(self._party, place, epoch, notes)
 
     def inventory(self, found: Inventory) -> None:
         """Take a place's word about itself into the store."""
-        with self._database.write() as store:
-            inventories.take(store, self._engine.tools, found, self._clock())
+        if not found.epoch:
+            self._keep((found.place,) if found.place not in self._epochs else ())
+            found = msgspec.structs.replace(found, epoch=self._epochs.get(found.place, 0))
+        self._gate.inventory(self._party, found)
 
     def glimpse(self, found: Glimpse) -> None:
         """Take a place's word about one guest into the store."""
-        with self._database.write() as store:
-            inventories.take_glimpse(store, found, self._clock())
-
-
-def _mine(place: PlaceState) -> Hold:
-    """There is no other process."""
-    return Hold(place=place.name, role=Role.ACTIVE, lease_seconds=HOLD_SECONDS)
+        if not found.epoch:
+            found = msgspec.structs.replace(found, epoch=self._epochs.get(found.place, 0))
+        self._gate.glimpse(self._party, found)

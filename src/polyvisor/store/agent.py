@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, ForeignKey, String, Table, Text, bindparam, delete, select, update
@@ -43,7 +42,7 @@ agent_place = Table(
 )
 _rows = Records(agent, Agent)
 _place_columns = [agent_place.c[name] for name in AgentPlace.__struct_fields__]
-_many = _rows.select.where(agent.c.id.in_(bindparam("ids", expanding=True))).order_by(agent.c.id).with_for_update()
+_many = _rows.select.where(agent.c.id.in_(bindparam("ids", expanding=True))).order_by(agent.c.id)
 _seen = (
     update(agent)
     .where(agent.c.id == bindparam("of"))
@@ -55,6 +54,7 @@ _seen = (
         seen_at=bindparam("new_seen_at", type_=Moment),
     )
 )
+_offered = select(*_place_columns).where(agent_place.c.place.in_(bindparam("places", expanding=True)))
 _places_of = select(*_place_columns).where(agent_place.c.agent_id.in_(bindparam("ids", expanding=True)))
 
 
@@ -80,13 +80,10 @@ class Agents:
             raise NotFound(f"No agent named {name} was found: `polyvisor agents list` shows those there are.")
         return found
 
-    def many(self, ids: Collection[str]) -> dict[str, Agent]:
-        """Those of `ids` that exist, by id, to be written in this transaction."""
-        return {row.id: _rows.of(row) for row in self._sql.execute(_many, {"ids": list(ids)})} if ids else {}
-
-    def list(self) -> list[Agent]:
-        """Every agent, by name."""
-        return _rows.list(self._sql, (), [agent.c.name])
+    def many(self, ids: Collection[str], *, lock: bool = True) -> dict[str, Agent]:
+        """Those of `ids` that exist, by id; with `lock`, to be written in this transaction."""
+        statement = _many.with_for_update() if lock else _many
+        return {row.id: _rows.of(row) for row in self._sql.execute(statement, {"ids": list(ids)})} if ids else {}
 
     def seen(self, records: Iterable[Agent]) -> None:
         """Note what the agents' processes told of themselves, all in one statement."""
@@ -136,9 +133,13 @@ class Agents:
         rows = [{name: getattr(one, name) for name in AgentPlace.__struct_fields__} for one in told]
         insert_or_update(self._sql, agent_place, rows, ("seen_at", "trouble"))
 
-    def silent_since(self, place: str, before: datetime) -> list[str]:
-        """Ids of the agents that may serve `place` and have not offered it since `before`."""
-        statement = select(agent_place.c.agent_id).where(
-            agent_place.c.place == place, (agent_place.c.seen_at.is_(None)) | (agent_place.c.seen_at < before)
-        )
-        return list(self._sql.execute(statement).scalars())
+    def offered(self, places: Collection[str]) -> list[AgentPlace]:
+        """Which agents may serve these places, and how they stand with them. One statement."""
+        if not places:
+            return []
+        found = self._sql.execute(_offered, {"places": sorted(places)})
+        return [AgentPlace(**row._mapping) for row in found]
+
+    def list(self) -> list[Agent]:
+        """Every agent, by name."""
+        return _rows.list(self._sql, (), [agent.c.name])

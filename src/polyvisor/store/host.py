@@ -170,6 +170,14 @@ class Hosts:
         """The connections that hosts have been reported by."""
         return frozenset(self._sql.execute(select(host.c.place).where(host.c.gone.is_(False)).distinct()).scalars())
 
+    def placed(self, names: Iterable[str]) -> dict[str, str]:
+        """Of the hosts by these names that are in the cloud, the places that report them."""
+        wanted = list(names)
+        if not wanted:
+            return {}
+        statement = select(host.c.name, host.c.place).where(host.c.name.in_(wanted), host.c.gone.is_(False))
+        return {row.name: row.place for row in self._sql.execute(statement)}
+
     def down_one(self, name: str, reason: str) -> None:
         """One host does not answer, though its place does."""
         self._update(name, state=HostState.DOWN, state_reason=reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    case,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -26,7 +28,7 @@ from sqlalchemy import (
 )
 
 from polyvisor.model.errors import NotFound
-from polyvisor.model.operation import CONTROL, UNFINISHED, Entry, Operation, OperationState
+from polyvisor.model.operation import CONTROL, LOST, UNFINISHED, Entry, Leased, Operation, OperationState
 from polyvisor.store.tables import Json, Moment, Word, metadata
 
 if TYPE_CHECKING:
@@ -77,13 +79,16 @@ _unfinished = (
     .where(operation.c.target_id == bindparam("target_id"), operation.c.state.in_(UNFINISHED))
     .order_by(operation.c.number)
 )
+_live_here = (
+    operation.c.state.in_(_LIVE),
+    operation.c.place.in_(bindparam("places", expanding=True)),
+    operation.c.due_at <= bindparam("now", type_=Moment),
+    or_(operation.c.lease_until.is_(None), operation.c.lease_until <= bindparam("now", type_=Moment)),
+)
 _due = (
     select(*_COLUMNS)
     .where(
-        operation.c.state.in_(_LIVE),
-        operation.c.place.in_(bindparam("places", expanding=True)),
-        operation.c.due_at <= bindparam("now", type_=Moment),
-        or_(operation.c.lease_until.is_(None), operation.c.lease_until <= bindparam("now", type_=Moment)),
+        *_live_here,
     )
     .order_by(operation.c.due_at, operation.c.number)
     .limit(bindparam("most"))
@@ -94,6 +99,43 @@ _next_due = (
     .where(operation.c.state.in_(_LIVE), operation.c.place.in_(bindparam("places", expanding=True)))
     .order_by(operation.c.due_at)
     .limit(bindparam("most"))
+)
+_in_line = (
+    select(
+        operation.c.number,
+        func.row_number()
+        .over(partition_by=operation.c.place, order_by=(operation.c.due_at, operation.c.number))
+        .label("turn"),
+    )
+    .where(*_live_here)
+    .subquery()
+)
+_due_at_each = (
+    select(*_COLUMNS)
+    .where(
+        operation.c.number.in_(select(_in_line.c.number).where(_in_line.c.turn <= bindparam("most"))),
+        # Said again, for the row may have changed since it was put in line.
+        *_live_here,
+    )
+    .order_by(operation.c.due_at, operation.c.number)
+    .with_for_update(skip_locked=True)
+)
+_when = case((operation.c.lease_until > operation.c.due_at, operation.c.lease_until), else_=operation.c.due_at)
+_soonest = (
+    select(operation.c.place, func.min(_when, type_=Moment).label("soonest"))
+    .where(operation.c.state.in_(_LIVE), operation.c.place != CONTROL)
+    .group_by(operation.c.place)
+)
+_leased = (
+    select(operation.c.id, operation.c.lease_owner, operation.c.lease_epoch, operation.c.cancelled, operation.c.place)
+    .where(operation.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(operation.c.id)
+    .with_for_update()
+)
+_note_progress = (
+    update(operation)
+    .where(operation.c.id == bindparam("of"))
+    .values(progress=bindparam("so_far"), progress_of=bindparam("of_what"))
 )
 _many = select(*_COLUMNS).where(operation.c.id.in_(bindparam("ids", expanding=True)))
 _FIXED = frozenset(("id", "kind", "target_id", "project_id", "user_id", "request_id", "trace", "args", "created_at"))
@@ -183,6 +225,11 @@ class Operations:
         found = self._sql.execute(_due, {"places": list(places), "now": now, "most": most})
         return [_record(row) for row in found]
 
+    def due_at_each(self, places: Sequence[str], now: datetime, most: int) -> list[Operation]:
+        """As `due`, up to `most` for each of the places, so that none takes the turn of another."""
+        found = self._sql.execute(_due_at_each, {"places": list(places), "now": now, "most": most})
+        return [_record(row) for row in found]
+
     def cancelled(self, now: datetime, most: int) -> list[Operation]:
         """Those asked to stop while nobody has their step leased."""
         statement = (
@@ -201,6 +248,10 @@ class Operations:
         rows = self._sql.execute(_next_due, {"places": list(places), "most": 100}).all()
         return min((max(row.due_at, row.lease_until or row.due_at) for row in rows), default=None)
 
+    def soonest(self) -> dict[str, datetime]:
+        """When the next step is due (a leased one: when its lease runs out), by place, control left out."""
+        return {row.place: row.soonest for row in self._sql.execute(_soonest)}
+
     def many(self, ids: Iterable[str]) -> dict[str, Operation]:
         """Those of `ids` that exist, by id."""
         wanted = list(ids)
@@ -214,16 +265,38 @@ class Operations:
                 [{"row_id": r.id, **{f"new_{name}": getattr(r, name) for name in _CHANGING}} for r in records],
             )
 
-    def renew(self, ids: Sequence[str], owner: str, until: datetime) -> None:
-        """Prolong the leases that `owner` still holds."""
-        statement = update(operation).where(operation.c.id.in_(ids), operation.c.lease_owner == owner)
-        self._sql.execute(statement.values(lease_until=until))
+    def leased(self, ids: Collection[str]) -> dict[str, Leased]:
+        """Who has the due steps of these operations in hand, by id, to be written in this transaction."""
+        if not ids:
+            return {}
+        return {row.id: Leased(**row._mapping) for row in self._sql.execute(_leased, {"ids": sorted(ids)})}
+
+    def renew(self, ids: Sequence[str], until: datetime) -> None:
+        """Prolong leases whose owners are known to be alive."""
+        if ids:
+            self._sql.execute(update(operation).where(operation.c.id.in_(ids)).values(lease_until=until))
 
     def note_progress(self, told: dict[str, tuple[float, str]]) -> None:
-        """How far running steps are: id → (fraction from 0 to 1, of what)."""
-        for id, (fraction, what) in told.items():
-            statement = update(operation).where(operation.c.id == id)
-            self._sql.execute(statement.values(progress=fraction, progress_of=what))
+        """How far running steps are: id → (fraction from 0 to 1, of what), in one statement."""
+        if told:
+            rows = [{"of": id, "so_far": fraction, "of_what": what} for id, (fraction, what) in told.items()]
+            self._sql.execute(_note_progress, rows)
+
+    def owned(self, owners: Collection[str], places: Collection[str]) -> list[Operation]:
+        """The operations whose due step at one of `places` one of `owners` has leased."""
+        statement = select(*_COLUMNS).where(
+            operation.c.state.in_(_LIVE), operation.c.place.in_(places), operation.c.lease_owner.in_(owners)
+        )
+        return [_record(row) for row in self._sql.execute(statement)]
+
+    def lose_leases(self, places: Collection[str], now: datetime) -> int:
+        """Take back every lease at `places`, which have gone to other processes: those steps are due again at once."""
+        statement = update(operation).where(
+            operation.c.state.in_(_LIVE), operation.c.place.in_(places), operation.c.lease_until.is_not(None)
+        )
+        for place in places:
+            self._store.wake(place)
+        return self._sql.execute(statement.values(lease_owner=LOST, lease_until=now)).rowcount
 
     def busy_targets(self) -> frozenset[str]:
         """Ids of all that an unfinished or stuck operation works on."""

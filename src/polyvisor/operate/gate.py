@@ -1,0 +1,174 @@
+"""The server's side of every link: workers of this process and of agents far away come in by the same rules."""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from polyvisor.model.agent import Party
+from polyvisor.model.errors import Conflict, NotFound, PolyvisorError
+from polyvisor.model.image import ImageRef
+from polyvisor.model.link import Beat, Exchange, Glimpse, Held, Inventory, Lease
+from polyvisor.model.operation import OperationState
+from polyvisor.operate import holding
+from polyvisor.operate import inventory as inventories
+from polyvisor.operate.engine import Engine
+from polyvisor.operate.round import Answer, Asked, Round
+from polyvisor.store.database import Database
+from polyvisor.store.store import Store
+
+log = logging.getLogger(__name__)
+
+_LIVE = (OperationState.RUNNING, OperationState.UNWINDING)
+
+
+class Gate:
+    """Takes what workers bring, and gives them their steps. Any number of gates may stand before one database."""
+
+    def __init__(self, database: Database, engine: Engine, clock: Callable[[], datetime]) -> None:
+        self.database, self.engine = database, engine
+        self._clock = clock
+        self._waiting: list[_Group] = []
+        self._line = threading.Lock()
+        self._turn = threading.Lock()
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        """Answer exchanges and beats, each with its leases, its holds, or the error that it meets.
+
+        Whoever comes while another's transaction is under way is served by the next one, together with all who wait:
+        many callers share one commit. Raises what the database raises, when it cannot be reached.
+        """
+        group = _Group(asked)
+        with self._line:
+            self._waiting.append(group)
+        with self._turn:
+            if group.answers is None and group.error is None:
+                self._serve()
+        if group.error is not None:
+            raise group.error
+        return group.answers or []
+
+    def _serve(self) -> None:
+        """One transaction for all who wait. What breaks it is found by serving them one by one."""
+        groups: list[_Group] = []
+        try:
+            with self.database.write() as store:
+                # Taken once the transaction has begun: whoever came while it had to wait is in it, too.
+                groups = self._take_waiting()
+                answers = self._round(store, [each for group in groups for each in group.asked])
+        except Exception as error:  # noqa: BLE001 - each caller is to meet it
+            if len(groups) > 1:
+                self._serve_each(groups)
+                return
+            for group in groups or self._take_waiting():
+                group.error = error
+            return
+        for group in groups:
+            count = len(group.asked)
+            group.answers, answers = answers[:count], answers[count:]
+
+    def _take_waiting(self) -> "list[_Group]":
+        with self._line:
+            groups, self._waiting = self._waiting, []
+        return groups
+
+    def _serve_each(self, groups: "list[_Group]") -> None:
+        for group in groups:
+            try:
+                with self.database.write() as store:
+                    group.answers = self._round(store, group.asked)
+            except Exception as error:  # noqa: BLE001 - this caller is to meet it
+                group.error = error
+
+    def _round(self, store: Store, asked: Sequence[Asked]) -> list[Answer]:
+        return Round(store, self.engine, self._clock(), asked).run()
+
+    def exchange(self, party: Party, asked: Exchange) -> list[Lease]:
+        """Hand in what has ended, and take new steps. Raises Unauthorized, Conflict."""
+        return _leases(self.answer([(party, asked)])[0])
+
+    def beat(self, party: Party, asked: Beat) -> Held:
+        """Take or keep places, and prolong the leases of running steps. Raises Unauthorized, Conflict."""
+        [answer] = self.answer([(party, asked)])
+        if isinstance(answer, Held):
+            return answer
+        raise answer if isinstance(answer, PolyvisorError) else TypeError(answer)
+
+    def admit(self, store: Store, party: Party) -> None:
+        """Raise Unauthorized or Conflict unless the party may speak for its agent, in its newest process."""
+        if party.agent_id:
+            why = holding.refusal(store.agent.find(party.agent_id), party, self._clock())
+            if why is not None:
+                raise why
+
+    def admitted(self, store: Store, parties: Collection[Party]) -> list[PolyvisorError | None]:
+        """For each party, why it is refused, or None; one statement for all."""
+        agents = store.agent.many({party.agent_id for party in parties if party.agent_id}, lock=False)
+        now = self._clock()
+        return [
+            holding.refusal(agents.get(party.agent_id), party, now) if party.agent_id else None for party in parties
+        ]
+
+    def inventory(self, party: Party, found: Inventory) -> None:
+        """Take a place's word about itself into the store. Raises Unauthorized, Conflict."""
+        with self.database.write() as store:
+            self._check_hold(store, party, found.place, found.epoch, lock=False)
+            inventories.take(store, self.engine.tools, found, self._clock())
+            # Looked at again, and locked: taking a large inventory takes its time.
+            self._check_hold(store, party, found.place, found.epoch, lock=True)
+
+    def glimpse(self, party: Party, found: Glimpse) -> None:
+        """Take a place's word about one guest into the store. Raises Unauthorized, Conflict."""
+        with self.database.write() as store:
+            self._check_hold(store, party, found.place, found.epoch, lock=True)
+            inventories.take_glimpse(store, found, self._clock())
+
+    def note(self, party: Party, place: str, epoch: int, notes: dict[str, str]) -> None:
+        """Keep what whoever serves the place must remember. Raises Unauthorized, Conflict."""
+        with self.database.write() as store:
+            self._check_hold(store, party, place, epoch, lock=True)
+            store.place.note(place, notes)
+
+    def _check_hold(self, store: Store, party: Party, place: str, epoch: int, *, lock: bool) -> None:
+        self.admit(store, party)
+        held = store.place.find(place, lock=lock)
+        if held is None or held.holder != party.owner or held.epoch != epoch:
+            raise Conflict(f"The place {place} is not this process's, or no longer: what it says of it is passed over.")
+
+    def image_of_step(self, store: Store, party: Party, operation_id: str, epoch: int) -> ImageRef:
+        """The image that a step needs which the party's agent has leased under `epoch`. Raises NotFound otherwise."""
+        self.admit(store, party)
+        row = store.operation.many([operation_id]).get(operation_id)
+        kind = self.engine.kinds.get(row.kind) if row is not None else None
+        if row is not None and kind is not None and row.state in _LIVE and row.lease_epoch == epoch:
+            until = row.lease_until
+            owned = row.lease_owner == party.owner or row.lease_owner.startswith(f"{party.agent_id}:")
+            image = _image(kind.args(row))
+            if owned and until is not None and until > self._clock() and image is not None:
+                return image
+        raise NotFound(f"No step of operation {operation_id} that needs an image is leased to this agent.")
+
+
+class _Group:
+    """What one caller asks, until it is answered."""
+
+    def __init__(self, asked: Sequence[Asked]) -> None:
+        self.asked = asked
+        self.answers: list[Answer] | None = None
+        self.error: Exception | None = None
+
+
+def _leases(answer: Answer) -> list[Lease]:
+    if isinstance(answer, list):
+        return answer
+    raise answer if isinstance(answer, PolyvisorError) else TypeError(answer)
+
+
+def _image(args: Any) -> ImageRef | None:
+    """The image that an operation's arguments name, on the server they are about or by themselves."""
+    for holder in (args, getattr(args, "server", None)):
+        image = getattr(holder, "image", None)
+        if isinstance(image, ImageRef):
+            return image
+    return None

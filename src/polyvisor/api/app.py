@@ -12,6 +12,7 @@ from polyvisor.api.kit.policy import COMMON, Policy
 from polyvisor.api.kit.seal import Seal
 from polyvisor.api.kit.service import Service
 from polyvisor.api.kit.settings import ApiSettings
+from polyvisor.api.kit.trace import Tracing
 from polyvisor.store.database import Database
 
 
@@ -27,10 +28,13 @@ def build_app(
     *,
     observers: Sequence[Observer] = (write_access,),
     clock: Clock = _now,
+    tracing: Tracing | None = None,
 ) -> Edge:
-    """The application. `parts`: what handlers ask for by class (`call.part(Backend)`); `observers` see each request."""
+    """The application. `parts`: what handlers ask for by class (`call.part(Backend)`); `observers` see each request;
+    `tracing` decides which requests are recorded.
+    """
     rules = [*COMMON, *(rule for service in services for rule in service.rules)]
     authenticator = Authenticator(Seal(database))
     policy = Policy(rules, settings.policy_file)
-    context = Context(database, settings, policy, [*parts, authenticator], authenticator, clock)
+    context = Context(database, settings, policy, [*parts, authenticator], authenticator, clock, tracing)
     return Edge(Engine(context, services), observers)

@@ -70,7 +70,8 @@ def about(row: Operation, step: str = "") -> AbstractContextManager[None]:
     """Every line that is logged within names the operation, and what it belongs to."""
     named = {"request_id": row.request_id, "operation_id": row.id, "project_id": row.project_id}
     if row.kind.startswith("server."):
-        named["server_id"] = row.target_id
+        # What only answers has a target of its own, and names the server in its arguments.
+        named["server_id"] = row.args.get("server_id", row.target_id) if isinstance(row.args, dict) else row.target_id
     if step:
         named |= {"step": step, "place": row.place}
     return bound_contextvars(**{name: value for name, value in named.items() if value})

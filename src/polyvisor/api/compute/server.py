@@ -118,6 +118,7 @@ def delete(call: Call) -> Reply:
 def begin(call: Call, server: Server, kind: str, args: msgspec.Struct) -> str:
     """Record an operation on a server; returns its id."""
     id = call.new_id()
+    call.name(server_id=server.id, operation_id=id)
     call.store.operation.begin(
         id=id,
         kind=kind,

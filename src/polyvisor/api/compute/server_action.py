@@ -178,6 +178,8 @@ def ask(call: Call, kind: str, args: Any) -> Any:
         if server.place is None:
             raise Conflict(f"Instance {server.id} is not ready: it is on no host yet.")
         id = call.new_id()
+        call.name(operation_id=id)
+        store.trace = call.trace
         store.operation.begin(
             id=id,
             kind=kind,

@@ -232,8 +232,10 @@ def _begin(call: Call, server: Server, request: PlaceRequest, password: str) -> 
         project_name=call.caller.project_name or "",
         admin_password=password if server.config_drive else "",
     )
+    operation_id = call.new_id()
+    call.name(server_id=server.id, operation_id=operation_id)
     call.store.operation.begin(
-        id=call.new_id(),
+        id=operation_id,
         kind="server.create",
         target_id=server.id,
         project_id=server.project_id,

@@ -6,8 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
+from structlog.contextvars import bind_contextvars
+
 from polyvisor.api.kit.context import Context
+from polyvisor.api.kit.log import named
 from polyvisor.api.kit.settings import ApiSettings
+from polyvisor.api.kit.trace import Traced
 from polyvisor.model.caller import Caller
 from polyvisor.model.errors import Unauthorized
 from polyvisor.store.database import Database
@@ -21,7 +25,9 @@ UNIDENTIFIED = "The request you have made requires authentication."
 class Request:
     """The raw request: what the edge has read from the wire."""
 
-    __slots__ = ("base_url", "body", "global_id", "headers", "id", "method", "path", "query", "raw_query", "stream")
+    __slots__ = (
+        "base_url", "body", "global_id", "headers", "id", "method", "path", "query", "raw_query", "stream", "traced",
+    )  # fmt: skip
 
     def __init__(self, method: str, path: str, headers: dict[str, str], raw_query: str, base_url: str) -> None:
         self.method = method
@@ -36,6 +42,8 @@ class Request:
         self.global_id = given if _REQUEST_ID.fullmatch(given) else None
         """The caller's own request id, which ties the requests of several services together."""
         self.body = b""
+        self.traced: Traced | None = None
+        """Its trace, where it is recorded."""
         self.stream: Iterator[bytes] | None = None
         """The body's chunks, where the route streams it."""
 
@@ -67,6 +75,9 @@ class Call:
         self._prefix = prefix
         self.route = route
         """The route's method and path, such as "GET /servers/{id}"."""
+        self.names = named(route, path)
+        """What the request is about, as log lines name it."""
+        bind_contextvars(**self.names)
         self.request = request
         self.path = path
         """The variables of the route's path, percent-decoded."""
@@ -91,6 +102,11 @@ class Call:
     def request_id(self) -> str:
         """Our id for this request, "req-…"."""
         return self.request.id
+
+    @property
+    def trace(self) -> str:
+        """The request's `traceparent`; empty where its trace is not recorded."""
+        return self.request.traced.traceparent if self.request.traced else ""
 
     @property
     def settings(self) -> ApiSettings:
@@ -144,6 +160,13 @@ class Call:
     def part(self, kind: type[Part]) -> Part:
         """What `serve` has wired for this type: an image backend, a service's settings …"""
         return self._context.part(kind)
+
+    def name(self, **names: str) -> None:
+        """What the request turns out to be about, for every line that is logged from here on: `server_id=…`."""
+        for name, value in names.items():
+            known = self.names.get(name)
+            self.names[name] = value if known in (None, value) else f"{known},{value}"
+        bind_contextvars(**self.names)
 
     def new_id(self) -> str:
         """A fresh random UUID."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 from polyvisor.api.kit.authenticate import Authenticator
 from polyvisor.api.kit.policy import Policy
 from polyvisor.api.kit.settings import ApiSettings
+from polyvisor.api.kit.trace import Tracing
 from polyvisor.store.database import Database
 
 Part = TypeVar("Part")
@@ -24,11 +25,14 @@ class Context:
         parts: Sequence[object],
         authenticator: Authenticator,
         clock: Clock,
+        tracing: Tracing | None = None,
     ) -> None:
         self.database = database
         self.settings = settings
         self.policy = policy
         self.authenticator = authenticator
+        self.tracing = tracing
+        """Who records traces; None where nobody does."""
         self.clock = clock
         """The time, aware, in UTC."""
         self._parts: dict[type, object] = {}

@@ -89,7 +89,11 @@ class Edge:
         raw = scope.get("raw_path")
         path = raw.decode("latin-1").partition("?")[0] if raw else scope["path"]
         query = scope.get("query_string", b"").decode("latin-1")
-        return Request(scope["method"], path, headers, query, self._base_url(scope, headers))
+        request = Request(scope["method"], path, headers, query, self._base_url(scope, headers))
+        tracing = self.engine.context.tracing
+        if tracing is not None:
+            request.traced = tracing.begin(headers)
+        return request
 
     def _base_url(self, scope: Scope, headers: dict[str, str]) -> str:
         settings = self.engine.context.settings
@@ -237,4 +241,6 @@ def _access(
         user_id=caller.user_id if caller else None,
         project_id=caller.project_id if caller else None,
         version=call.version if call is not None else NO_VERSION,
+        names=call.names if call is not None else {},
+        traced=request.traced,
     )

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from polyvisor.api.kit.call import NO_VERSION, UNIDENTIFIED, Call, Request
 from polyvisor.api.kit.context import Context
@@ -16,6 +17,7 @@ from polyvisor.api.kit.router import Candidates, Found
 from polyvisor.api.kit.schema import single_action
 from polyvisor.api.kit.service import Service
 from polyvisor.api.kit.statements import StatementCount
+from polyvisor.model.caller import Caller
 from polyvisor.model.errors import Invalid, NotFound, Unauthorized, Unsupported
 from polyvisor.store.store import Store
 
@@ -34,6 +36,8 @@ class Engine:
     def serve(self, service: Service, found: Found, request: Request) -> tuple[Answer, Call | None]:
         """The answer to a request whose path is known, and its call where it came that far. Raises nothing."""
         self.statements.reset()
+        clear_contextvars()  # the thread has served another request before
+        bind_contextvars(request_id=request.id)
         call: Call | None = None
         extra: dict[str, str] = {}
         try:
@@ -80,16 +84,23 @@ class Engine:
         if not route.transaction:
             if token:
                 with context.database.read() as store:
-                    call.known_caller = context.authenticator.caller(store, token, call.now)
+                    _identify(call, context.authenticator.caller(store, token, call.now))
             return _handle(route, call)
         with self._transaction(route) as store:
             call.transaction = store
+            store.trace = call.trace
             if token:
-                call.known_caller = context.authenticator.caller(store, token, call.now)
+                _identify(call, context.authenticator.caller(store, token, call.now))
             return _handle(route, call)
 
     def _transaction(self, route: Route) -> AbstractContextManager[Store]:
         return self.context.database.write() if route.writes else self.context.database.read()
+
+
+def _identify(call: Call, caller: Caller) -> None:
+    call.known_caller = caller
+    if caller.project_id:
+        bind_contextvars(project_id=caller.project_id)
 
 
 def _route(found: Found, request: Request, version: Version) -> tuple[Route, dict[str, str]]:

@@ -1,9 +1,10 @@
 """One line in the log for each request. Never tokens, passwords, user data, or a query's values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
+from polyvisor.api.kit.trace import Traced
 from polyvisor.model.record import Record
 
 log = structlog.get_logger("polyvisor.api")
@@ -26,9 +27,22 @@ class Access(Record):
     user_id: str | None
     project_id: str | None
     version: tuple[int, int]
+    names: dict[str, str] = {}
+    """What the request is about, as log lines name it: "server_id", "image_id", "operation_id"."""
+    traced: Traced | None = None
 
 
 Observer = Callable[[Access], None]
+
+_NAMES = {"servers": "server_id", "images": "image_id"}
+_LONGEST = 64
+
+
+def named(route: str, path: Mapping[str, str]) -> dict[str, str]:
+    """What log lines call the thing in a path: {"server_id": "…"} for "GET /servers/{id}/os-interface"."""
+    noun = _NAMES.get(route.partition("/")[2].partition("/")[0])
+    value = next(iter(path.values()), None)
+    return {noun: value[:_LONGEST]} if noun and value else {}
 
 
 def write_access(access: Access) -> None:
@@ -44,4 +58,5 @@ def write_access(access: Access) -> None:
         statements=access.statements,
         user_id=access.user_id,
         project_id=access.project_id,
+        **access.names,
     )

@@ -2,6 +2,7 @@
 
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 
 
 class Signals:
@@ -10,6 +11,8 @@ class Signals:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._counts: dict[str, int] = defaultdict(int)
+        self.listeners: list[Callable[[str], None]] = []
+        """Called with each subject that is raised, "" for every one, on whichever thread raises it: not to block."""
 
     def count(self, subject: str) -> int:
         """How often `subject` was raised; take it before looking, and hand it to `wait`."""
@@ -21,6 +24,17 @@ class Signals:
         with self._changed:
             self._counts[subject] += 1
             self._changed.notify_all()
+        for listener in self.listeners:
+            listener(subject)
+
+    def wake_all(self) -> None:
+        """Raise every subject that anybody has ever waited for: what was raised elsewhere meanwhile is not known."""
+        with self._changed:
+            for subject in self._counts:
+                self._counts[subject] += 1
+            self._changed.notify_all()
+        for listener in self.listeners:
+            listener("")
 
     def wait(self, subject: str, seen: int, timeout_seconds: float) -> bool:
         """Wait until `subject` was raised after `seen`; False when the time ran out first."""

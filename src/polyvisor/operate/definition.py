@@ -30,6 +30,14 @@ class Again(msgspec.Struct, frozen=True):
     """Returned by a step that waits for something: run it again after `seconds`."""
 
     seconds: float
+    waits_for: str = ""
+    """What it waits for, or how far it is, in words for the operator; only of steps at control."""
+    fraction: float = 0.0
+    """How far it is, from 0 to 1."""
+
+    def told(self) -> dict[str, Any]:
+        """What the operation's row shows of it."""
+        return {"progress": self.fraction, "progress_of": self.waits_for[:255]} if self.waits_for else {}
 
 
 class Restart(msgspec.Struct, frozen=True):

@@ -186,7 +186,7 @@ class _Work:
         if isinstance(result, Again):
             if progress.out_of_patience(row, kind, self.now):
                 return progress.failed(row, kind, "It waited for too long.", self.now)
-            return progress.again(row, result.seconds, self.now)
+            return msgspec.structs.replace(progress.again(row, result.seconds, self.now), **result.told())
         if undoing:
             return progress.undone(row, kind, self.now)
         return progress.done(row, kind, msgspec.to_builtins(result), self.now)

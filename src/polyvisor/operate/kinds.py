@@ -3,10 +3,13 @@
 from typing import Any
 
 from polyvisor.operate.definition import Operation
+from polyvisor.operate.guest_remove import guest_remove
 from polyvisor.operate.host_forget_images import host_forget_images
 from polyvisor.operate.server_create import server_create
 from polyvisor.operate.server_delete import server_delete
+from polyvisor.operate.server_evacuate import server_evacuate
 from polyvisor.operate.server_look import server_console, server_console_log
+from polyvisor.operate.server_move import server_move
 from polyvisor.operate.server_power import (
     server_pause,
     server_reboot,
@@ -29,6 +32,9 @@ KINDS: dict[str, Operation[Any]] = {
         server_unpause,
         server_suspend,
         server_resume,
+        server_evacuate,
+        server_move,
+        guest_remove,
         server_console_log,
         server_console,
         host_forget_images,

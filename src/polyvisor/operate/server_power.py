@@ -1,6 +1,7 @@
 """The power actions: start, stop, pause, unpause, suspend, resume, reboot, each locate → act → record."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from polyvisor.hypervisor.driver import Driver
 from polyvisor.model.errors import Conflict
@@ -80,6 +81,20 @@ def _stop(run: Run[ServerTarget]) -> None:
         run.driver.set_power(run.args.server_id, Power.OFF)
     elif run.row.attempts <= 1 or int((run.now - since).total_seconds()) % 10 == 0:
         _ask_to_shut_down(run.driver, run.args.server_id)
+
+
+def power_down(driver: Driver, server_id: str, now: datetime, since: datetime | None) -> Again | None:
+    """Have a guest shut down, cut its power when it has not obeyed for a while; a guest that is not there is down."""
+    guest = driver.look(server_id)
+    if guest is None or guest.power is Power.OFF:
+        return None
+    waited = 0.0 if since is None else (now - since).total_seconds()
+    if guest.power is not Power.ON or waited >= SHUT_DOWN_SECONDS:
+        driver.set_power(server_id, Power.OFF)
+    elif int(waited) % 10 < 2:
+        driver.shut_down(server_id)
+    guest = driver.look(server_id)
+    return None if guest is None or guest.power is Power.OFF else Again(seconds=2)
 
 
 def _ask_to_shut_down(driver: Driver, server_id: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from polyvisor.hypervisor import storage_mark
 from polyvisor.hypervisor.driver import (
     Console,
     GuestSpec,
@@ -19,6 +20,7 @@ from polyvisor.hypervisor.driver import (
 from polyvisor.hypervisor.permit import ensure_permitted
 from polyvisor.hypervisor.simulated.estate import SimulatedEstate, SimulatedGuest
 from polyvisor.hypervisor.simulated.settings import SimulatedSettings
+from polyvisor.hypervisor.simulated.storage import SimulatedStorage
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import Capacity, Datastore, HostReport
 from polyvisor.model.image import ImageRef
@@ -41,6 +43,7 @@ class SimulatedDriver:
         """`state`: the file that holds the guests; None = they end with this object."""
         self.place = place
         self.estate = SimulatedEstate(state)
+        self.storage = SimulatedStorage(Path(settings.storage_path)) if settings.storage_path else None
         self.reachable = True
         """Set to False to make every call raise Unreachable, as when a vCenter is gone."""
         self._settings = settings
@@ -73,15 +76,16 @@ class SimulatedDriver:
             largest_vcpus=size.vcpus,
             largest_memory_mib=size.memory_mib,
             traits=frozenset(size.traits),
-            datastores=(
-                Datastore(
-                    name="simulated", kind="dir", capacity_bytes=size.disk_gib * GIB, free_bytes=size.disk_gib * GIB
-                ),
-            ),
+            datastores=(self._datastore(name),),
             cached_images=self.estate.images(name),
             cpu_info="simulated",
             address="127.0.0.1",
         )
+
+    def _datastore(self, host: str) -> Datastore:
+        size_bytes = self._settings.disk_gib * GIB
+        found = Datastore(name="simulated", kind="dir", capacity_bytes=size_bytes, free_bytes=size_bytes)
+        return found if self.storage is None else storage_mark.marked(found, self.storage.directory, host)
 
     def guests(self) -> list[GuestReport]:
         """Every guest; now and then one has vanished before."""
@@ -137,10 +141,9 @@ class SimulatedDriver:
         with self._replying():
             self._work()
             progress(1.0, "guest")
-            if self.estate.get(spec.server_id) is None:
-                self.estate.put(
-                    SimulatedGuest(server_id=spec.server_id, name=spec.name, host=host, power=Power.OFF, log=_log(spec))
-                )
+            if self.storage is not None:
+                self.storage.make(spec.server_id, host)
+            self._define(host, spec)
 
     def destroy(self, server_id: str) -> None:
         """Remove the guest, unless it is somebody else's."""
@@ -149,6 +152,37 @@ class SimulatedDriver:
             guest = self.estate.get(server_id)
             if guest is not None and not guest.foreign:
                 self.estate.remove(server_id)
+            if self.storage is not None and (guest is None or not guest.foreign):
+                self.storage.remove(server_id, frozenset(self._names))
+
+    def take_over(self, host: str, spec: GuestSpec, source: ImageSource, progress: Progress) -> None:
+        """Make the guest, off, on disks that lie on the shared storage."""
+        with self._replying():
+            self._work()
+            if self.storage is None:
+                raise HypervisorError(f"{self.place} has no storage that it shares.")
+            self.storage.take(spec.server_id, host)
+            guest = self.estate.get(spec.server_id)
+            if guest is not None and guest.host != host:
+                self.estate.remove(spec.server_id)
+            self._define(host, spec)
+
+    def let_go(self, server_id: str, to: str) -> None:
+        """End the guest, and leave its disks to another host."""
+        with self._replying():
+            self._work()
+            guest = self.estate.get(server_id)
+            if guest is not None and not guest.foreign:
+                self.estate.remove(server_id)
+            if self.storage is not None:
+                for name in self._names:
+                    self.storage.hand_over(server_id, name, to)
+
+    def _define(self, host: str, spec: GuestSpec) -> None:
+        if self.estate.get(spec.server_id) is None:
+            self.estate.put(
+                SimulatedGuest(server_id=spec.server_id, name=spec.name, host=host, power=Power.OFF, log=_log(spec))
+            )
 
     def set_power(self, server_id: str, power: Power) -> None:
         """Reached at once, or after `boot_seconds` for ON."""
@@ -159,6 +193,8 @@ class SimulatedDriver:
                 raise HypervisorError(f"The guest is off, so it cannot become {power}.")
             if guest.power is power:
                 return
+            if power is Power.ON and self.storage is not None:
+                self.storage.check(server_id, frozenset(self._names))
             late = self._settings.boot_seconds if power is Power.ON else 0.0
             self.estate.put(
                 msgspec.structs.replace(guest, power=power, before=guest.power, power_at=self._clock() + late)

@@ -21,6 +21,9 @@ class SimulatedSettings(Record):
     """What processor the hosts say they have."""
     traits: tuple[str, ...] = ()
     """Traits of every host, as os-traits names them."""
+    storage_path: str = ""
+    """Directory that stands for storage which the hosts of all connections that name it share; empty = each host has
+    its own disks."""
     delay_seconds: float = 0.0
     """How long every call that changes something takes."""
     boot_seconds: float = 0.0

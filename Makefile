@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test bench demo lock clean
+.PHONY: help setup lint test bench demo package lock clean
 
 UV_VERSION := 0.13.8
 VENV := .venv
@@ -37,6 +37,9 @@ demo: setup ## Bring up the cloud, boot a server on KVM and one on vSphere, show
 
 bench: setup ## Measure this cloud, and a peer beside it where PEER names one (an openrc file)
 	$(BIN)/python -m bench $(if $(PEER),--peer $(PEER))
+
+package: setup ## Build dist/polyvisor_VERSION_ARCHITECTURE.deb, and let lintian look at it
+	UV=$(UV) deploy/package
 
 lock: $(SYSTEM_STAMP) $(filter $(CACHE)/%,$(UV)) ## Choose the newest Python packages that fit, and write them down
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \

@@ -21,6 +21,7 @@ from psycopg import sql
 from testbed.process import alive, wait_for
 
 PREFIX = "pv-postgres-"
+PORT = 5432
 USER = "polyvisor"
 PASSWORD = "not-checked-here"
 """Every password will do: a server of tests believes each name that comes from this machine."""
@@ -79,14 +80,18 @@ class TestPostgres:
 
     `address` is what it listens on, at a free port (`port`=0) or at the one given. Its directory and every process go
     with the block, and also with the process that made it. Raises PostgresError, with the log's end, when it does not
-    come up.
+    come up. `namespace` is the network namespace it lives in (see `ip netns`), with that `address`, at PostgreSQL's own
+    port.
     """
 
     __test__ = False
 
-    def __init__(self, *, address: str = "127.0.0.1", port: int = 0, connections: int = 100) -> None:
+    def __init__(
+        self, *, address: str = "127.0.0.1", port: int = 0, connections: int = 100, namespace: str = ""
+    ) -> None:
         self.address = address
-        self.port = port or _free_port(address)
+        self.namespace = namespace
+        self.port = port or (PORT if namespace else _free_port(address))
         self.connections = connections
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
         self.data = self.directory / "data"
@@ -115,8 +120,9 @@ class TestPostgres:
         if self._supervisor is None or self._supervisor.poll() is not None:
             command = ["sh", "-c", SUPERVISOR, _program("postgres"), str(self.data), str(self.directory)]
             self._supervisor = subprocess.Popen(
-                command, stdin=subprocess.PIPE, start_new_session=True, cwd="/", **self._as_account()
-            )
+                [*self._inside(), *command], stdin=subprocess.PIPE, start_new_session=True, cwd="/",
+                **({} if self.namespace else self._as_account()),
+            )  # fmt: skip
         wait_for(self._answers, START_TIMEOUT_SECONDS, lambda: f"PostgreSQL does not answer: {self.log()}")
 
     def stop(self) -> None:
@@ -199,9 +205,12 @@ class TestPostgres:
 
     # Standbys
 
-    def standby(self, *, synchronous: bool = False) -> "Standby":
-        """A standby that streams from this server, started; `synchronous`: no commit is answered before it has it."""
-        made = Standby(self)
+    def standby(self, *, synchronous: bool = False, address: str = "", namespace: str = "") -> "Standby":
+        """A standby that streams from this server, started; `synchronous`: no commit is answered before it has it.
+
+        Without an `address` of its own it listens beside this server, at another port.
+        """
+        made = Standby(self, address or self.address, namespace)
         self._standbys.append(made)
         made.__enter__()
         if synchronous:
@@ -242,6 +251,14 @@ class TestPostgres:
             return {}
         return {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
 
+    def _inside(self) -> list[str]:
+        """The command that goes into the namespace as root, and on from there as the account."""
+        if not self.namespace or self._account is None:
+            return []
+        account = self._account
+        person = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+        return ["ip", "netns", "exec", self.namespace, "setpriv", *person]
+
     def _answers(self) -> bool:
         if self._supervisor is not None and self._supervisor.poll() is not None:
             raise PostgresError(f"PostgreSQL ended: {self.log()}")
@@ -279,8 +296,8 @@ class TestPostgres:
 class Standby(TestPostgres):
     """Follows a server by streaming replication, until `promote` makes it a primary of its own."""
 
-    def __init__(self, primary: TestPostgres) -> None:
-        super().__init__(address=primary.address, connections=primary.connections)
+    def __init__(self, primary: TestPostgres, address: str, namespace: str = "") -> None:
+        super().__init__(address=address, connections=primary.connections, namespace=namespace)
         self.primary = primary
 
     def promote(self) -> None:
@@ -296,7 +313,7 @@ class Standby(TestPostgres):
 
     def _make(self) -> None:
         self._run("pg_basebackup", "--no-sync", "--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf",
-                  f"--host={self.primary.directory}", f"--port={self.primary.port}", f"--username={USER}",
+                  f"--host={self.primary.address}", f"--port={self.primary.port}", f"--username={USER}",
                   "-D", str(self.data))  # fmt: skip
         # What the copy brought along of the primary's own settings is overruled: the last line wins.
         self._configure("hot_standby = on\n")

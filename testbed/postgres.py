@@ -95,6 +95,8 @@ class TestPostgres:
         self.connections = connections
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
         self.data = self.directory / "data"
+        self._written = 0
+        """How long the log was at the last start."""
         self._account = _account()
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._standbys: list[Standby] = []
@@ -118,6 +120,7 @@ class TestPostgres:
     def start(self) -> None:
         """Start it where it does not run, and return when it answers."""
         if self._supervisor is None or self._supervisor.poll() is not None:
+            self._written = len(self._whole_log())
             command = ["sh", "-c", SUPERVISOR, _program("postgres"), str(self.data), str(self.directory)]
             self._supervisor = subprocess.Popen(
                 [*self._inside(), *command], stdin=subprocess.PIPE, start_new_session=True, cwd="/",
@@ -157,8 +160,7 @@ class TestPostgres:
 
     def log(self) -> str:
         """The end of what it wrote."""
-        file = self.directory / "log"
-        return file.read_text(errors="replace")[-4000:] if file.exists() else ""
+        return self._whole_log()[-4000:]
 
     # Asking it
 
@@ -225,6 +227,10 @@ class TestPostgres:
 
     # Below
 
+    def _whole_log(self) -> str:
+        file = self.directory / "log"
+        return file.read_text(errors="replace") if file.exists() else ""
+
     def _make(self) -> None:
         # `--no-sync`: initdb's own sync of the disk costs seconds.
         self._run("initdb", "--no-sync", "--auth=trust", f"--username={USER}", "--encoding=UTF8", "--locale=C",
@@ -262,7 +268,7 @@ class TestPostgres:
     def _answers(self) -> bool:
         if self._supervisor is not None and self._supervisor.poll() is not None:
             raise PostgresError(f"PostgreSQL ended: {self.log()}")
-        if not self.processes() and "FATAL" in self.log():
+        if "FATAL" in self._whole_log()[self._written :] and not self.processes():
             raise PostgresError(f"PostgreSQL did not start: {self.log()}")
         try:
             self.connect().close()

@@ -9,6 +9,7 @@ import polyvisor
 from polyvisor.model.errors import PolyvisorError
 
 _COMMANDS = {
+    "agent": ("polyvisor.cli.agent", "Serve hypervisors for a cloud whose servers run elsewhere."),
     "up": ("polyvisor.cli.up", "Run the whole cloud in one process."),
     "operations": ("polyvisor.cli.operations", "List, show and retry durable operations."),
     "token-keys": ("polyvisor.cli.token_keys", "List and rotate the keys that seal tokens."),

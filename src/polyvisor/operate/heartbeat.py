@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from polyvisor.model.link import Beat, Held, PlaceState
+from polyvisor.model.link import Beat, Held, Hold, PlaceState, Role
 from polyvisor.operate.holds import Changed, Holds
 from polyvisor.operate.link import Link, LinkDown, LinkRefused
 from polyvisor.operate.worker import Worker
@@ -49,8 +49,11 @@ class Heartbeat:
         self._chance = chance or random.Random()  # noqa: S311 - spreads beats
         self._stopping = threading.Event()
         self._failures = 0
+        self._next_free = BEAT_SECONDS
         self.trouble = ""
         """Why the last beat was not answered; empty when it was."""
+        self.tried_at = steady()
+        """When the last beat was sent, answered or not."""
         self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -70,12 +73,18 @@ class Heartbeat:
     def _loop(self) -> None:
         while not self._stopping.is_set():
             refused = self._beat()
-            pause = REFUSED_SECONDS if refused else BEAT_SECONDS
-            self._stopping.wait(pause * self._chance.uniform(0.9, 1.0))
+            self._stopping.wait(self._pause_seconds(refused=refused))
+
+    def _pause_seconds(self, *, refused: bool) -> float:
+        """Until the next beat; a standby beats as soon as another's hold has run out, to take the place over."""
+        if refused:
+            return REFUSED_SECONDS * self._chance.uniform(0.5, 1.0)
+        pause = BEAT_SECONDS * self._chance.uniform(0.9, 1.0)
+        return pause if self._failures else min(pause, self._next_free + self._chance.uniform(0.05, 0.25))
 
     def _beat(self) -> bool:
         """One beat; whether it was refused for good."""
-        sent_at = self._steady()
+        sent_at = self.tried_at = self._steady()
         at_work = self._worker.at_work()
         progress = {id: told for id, told in at_work.items() if told is not None}
         try:
@@ -86,6 +95,7 @@ class Heartbeat:
         if self._failures:
             log.info("the engine answers again")
         self._failures, self.trouble = 0, ""
+        self._next_free = min((hold.lease_seconds for hold in held.holds if _may_free(hold)), default=BEAT_SECONDS)
         for hold in held.holds:
             if hold.notes and hold.place in self._places:
                 self._places[hold.place].recall(hold.notes)
@@ -123,3 +133,8 @@ class Heartbeat:
             PlaceState(name=name, driver=self._driver_kinds.get(name, ""), trouble=place.trouble)
             for name, place in self._places.items()
         )
+
+
+def _may_free(hold: Hold) -> bool:
+    """Whether the place may become ours: `lease_seconds` is what is left of another's hold."""
+    return hold.role is Role.STANDBY and hold.lease_seconds > 0

@@ -1,0 +1,150 @@
+"""The agent itself: link, station, fence, renewal and status of one process, from its start to its end."""
+
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import polyvisor
+from polyvisor.agent import status
+from polyvisor.agent.fence import Fence, boot_id
+from polyvisor.agent.files import AgentFiles
+from polyvisor.agent.image_source import LinkImageSource
+from polyvisor.agent.link import HttpLink
+from polyvisor.agent.notify import notify, watchdog_seconds
+from polyvisor.agent.renewal import Renewal
+from polyvisor.agent.servers import Servers
+from polyvisor.agent.status import PlaceStatus, Status
+from polyvisor.agent.steady import since_boot
+from polyvisor.hypervisor.driver import Driver
+from polyvisor.model.link import Role
+from polyvisor.model.settings import OperateSettings
+from polyvisor.operate.kinds import KINDS
+from polyvisor.operate.station import Station
+
+log = logging.getLogger(__name__)
+
+STATUS_SECONDS = 2.0
+LONG_POLL_SECONDS = 20.0
+HUNG_SECONDS = 60.0
+"""A heartbeat that was not even tried for so long hangs: systemd starts the agent anew."""
+FENCE_FILE = "fence.json"
+
+
+def utc_now() -> datetime:
+    """The wall clock: for what people read, never to count time."""
+    return datetime.now(UTC)
+
+
+class Agent:
+    """One process of an agent that has joined."""
+
+    def __init__(
+        self,
+        files: AgentFiles,
+        drivers: Mapping[str, Driver],
+        driver_kinds: Mapping[str, str],
+        settings: OperateSettings,
+        now: Callable[[], datetime] = utc_now,
+        steady: Callable[[], float] = since_boot,
+    ) -> None:
+        """`driver_kinds`: place → "kvm", "vsphere" or "simulated". Raises Invalid when it has not joined."""
+        self._files, self._drivers, self._driver_kinds = files, drivers, driver_kinds
+        self._now, self._steady = now, steady
+        self._identity = files.identity()
+        self._session = str(uuid.uuid4())
+        self._servers = Servers(files.servers(), files.context)
+        self._link = HttpLink(self._servers, self._session, steady, self._keep_servers)
+        self._station = Station(
+            self._link,
+            drivers,
+            driver_kinds,
+            KINDS,
+            lambda step: LinkImageSource(self._servers, self._session, step),
+            now,
+            steady,
+            threads=settings.threads,
+            inventory_seconds=settings.inventory_seconds,
+            look_seconds=LONG_POLL_SECONDS,
+        )
+        self._fence = Fence(self._station.holds, drivers, steady, files.path(FENCE_FILE), boot_id())
+        self._renewal = Renewal(files, self._servers, self._session, now)
+
+    def run(self, stopping: threading.Event, patience_seconds: float) -> bool:
+        """Serve until `stopping`; then let steps end within `patience_seconds`, and give the places back.
+
+        Returns whether every step has ended.
+        """
+        self._station.start()
+        self._fence.start()
+        self._renewal.start()
+        log.info("the agent %s serves %s", self._identity.name, ", ".join(self._drivers) or "nothing")
+        notify("READY=1", f"STATUS=serves {len(self._drivers)} places")
+        try:
+            self._watch(stopping)
+        finally:
+            notify("STOPPING=1")
+            ended = self._stop(patience_seconds)
+        return ended
+
+    def _watch(self, stopping: threading.Event) -> None:
+        pause = min(STATUS_SECONDS, watchdog_seconds() or STATUS_SECONDS)
+        while not stopping.wait(pause):
+            status.write(self._files, self.status())
+            if self._steady() - self._station.heartbeat.tried_at < HUNG_SECONDS:
+                notify("WATCHDOG=1")
+
+    def _stop(self, patience_seconds: float) -> bool:
+        self._fence.stop()
+        ended = self._station.stop(patience_seconds)
+        self._renewal.stop()
+        self._servers.close()
+        for driver in self._drivers.values():
+            driver.close()
+        return ended
+
+    def _keep_servers(self, urls: tuple[str, ...]) -> None:
+        """Beside those that are told, the one it joined at is known for good."""
+        self._servers.learn(tuple(dict.fromkeys((*urls, self._identity.url))))
+        try:
+            self._files.keep_servers(urls)
+        except OSError as error:
+            log.warning("the list of servers could not be kept: %s", error)
+
+    def status(self) -> Status:
+        """How it stands."""
+        heartbeat = self._station.heartbeat
+        return Status(
+            name=self._identity.name,
+            agent_id=self._identity.agent_id,
+            cloud_id=self._identity.cloud_id,
+            running=True,
+            pid=os.getpid(),
+            version=polyvisor.__version__,
+            certificate_until=self._files.certificate().not_valid_after_utc,
+            servers=self._servers.urls,
+            server=self._servers.preferred,
+            trouble=heartbeat.trouble,
+            steps=len(self._station.worker.at_work()),
+            places=tuple(self._place(name) for name in self._drivers),
+            written_at=self._now(),
+        )
+
+    def _place(self, name: str) -> PlaceStatus:
+        holds = self._station.holds
+        held, role = holds.held().get(name), holds.roles().get(name)
+        left = max(0.0, held.until - self._steady()) if held is not None else 0.0
+        if self._station.heartbeat.trouble and not left:
+            role = None
+        return PlaceStatus(
+            name=name,
+            driver=self._driver_kinds.get(name, ""),
+            role=role.value if isinstance(role, Role) else "unknown",
+            epoch=held.epoch if held is not None else 0,
+            held_seconds=round(left, 1),
+            trouble=self._station.observers[name].trouble,
+            fence_seconds=held.fence_seconds if held is not None else 0.0,
+            fenced=name in self._fence.fenced,
+        )

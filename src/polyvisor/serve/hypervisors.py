@@ -47,8 +47,9 @@ def _simulated(wanted: HypervisorSettings, _cloud_id: str, data: Path) -> Driver
     from polyvisor.hypervisor.simulated.driver import SimulatedDriver
     from polyvisor.hypervisor.simulated.settings import SimulatedSettings
 
-    state = data / "simulated" / f"{wanted.name}.db"
-    return SimulatedDriver(wanted.name, _settings(wanted, SimulatedSettings), state)
+    settings = _settings(wanted, SimulatedSettings)
+    state = Path(settings.estate_path) if settings.estate_path else data / "simulated" / f"{wanted.name}.db"
+    return SimulatedDriver(wanted.name, settings, state)
 
 
 _MAKERS: dict[str, Callable[[HypervisorSettings, str, Path], Driver]] = {

@@ -21,6 +21,9 @@ class SimulatedSettings(Record):
     """What processor the hosts say they have."""
     traits: tuple[str, ...] = ()
     """Traits of every host, as os-traits names them."""
+    estate_path: str = ""
+    """File that holds the guests; empty = one in the data directory. Agents that name the same file serve the same
+    estate, as two agents serve one vCenter."""
     storage_path: str = ""
     """Directory that stands for storage which the hosts of all connections that name it share; empty = each host has
     its own disks."""

@@ -16,10 +16,15 @@ from polyvisor.model.power import Power
 from polyvisor.model.server import VmState
 from polyvisor.operate.kinds import KINDS
 from polyvisor.operate.retry import retry
+from tests.crash.breaking import RELOCATING, breaking
 from tests.operate.cloud import Cloud, Killed, replaced
 
 MOMENTS = ("before", "after")
-CHANGING = [kind for kind in KINDS if kind.startswith("server.") and not kind.startswith("server.console")]
+CHANGING = [
+    kind
+    for kind in KINDS
+    if kind.startswith("server.") and not kind.startswith("server.console") and kind not in RELOCATING
+]
 EVERY_STEP = [(kind, step.name) for kind in CHANGING for step in KINDS[kind].steps]
 EVERY_UNDO = [(kind, step.name) for kind in CHANGING for step in KINDS[kind].steps if step.undo_step is not None]
 PREPARED = {
@@ -45,27 +50,6 @@ def cloud(tmp_path: Path, database_url: str) -> Iterator[Cloud]:
     made = Cloud(tmp_path, database_url=database_url)
     yield made
     made.close()
-
-
-def breaking(moment: str, error: BaseException, times: int = 1) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Wrap a step so that its first runs end with `error`, before or after they took effect."""
-    left = [times]
-
-    def wrap(act: Callable[..., Any]) -> Callable[..., Any]:
-        def broken(run: Any) -> Any:
-            if left[0] > 0 and moment == "before":
-                left[0] -= 1
-                raise error
-            result = act(run)
-            if left[0] > 0:
-                left[0] -= 1
-                raise error
-            return result
-
-        broken.__name__ = act.__name__
-        return broken
-
-    return wrap
 
 
 def prepare(cloud: Cloud, kind: str) -> str:

@@ -69,7 +69,7 @@ def command(
         listen=listen or configuration.listen,
         log_level=log_level or configuration.log_level,
     )
-    log_to_stderr(configuration.log_level)
+    log_to_stderr(configuration.log_level, configuration.log_format, configuration.log_levels)
     logging.captureWarnings(True)
     if not up(configuration, data, _greet):
         # A step still waits for its hypervisor. The next start does it again, so nobody has to wait for it here.
@@ -115,7 +115,8 @@ def _greet(ready: Ready) -> None:
     clouds = ready.data / "clouds.yaml"
     click.echo(
         f"Polyvisor is up at {ready.url}\n"
-        f"Hypervisor connections: {served}\n\n"
+        f"Hypervisor connections: {served}\n"
+        f"Metrics: {ready.metrics or 'none'}\n\n"
         f"Type next, in another terminal:\n"
         f"  export OS_CLIENT_CONFIG_FILE={clouds}\n"
         f"  openstack --os-cloud polyvisor-admin hypervisor list\n"

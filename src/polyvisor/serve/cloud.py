@@ -21,9 +21,13 @@ from polyvisor.operate.tools import ControlTools
 from polyvisor.serve.configuration import Configuration
 from polyvisor.serve.hypervisors import make_driver
 from polyvisor.serve.image_source import LocalImageSource
+from polyvisor.serve.observation import Observation
 from polyvisor.store.database import Database
 
 log = logging.getLogger(__name__)
+
+CONTROL_SECONDS = 60.0
+"""A control loop that has not turned for so long hangs: a turn takes milliseconds, and it looks every five seconds."""
 
 
 def utc_now() -> datetime:
@@ -40,6 +44,7 @@ class Cloud:
         data: Path,
         database: Database,
         cloud_id: str,
+        observation: Observation,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.database = database
@@ -48,22 +53,29 @@ class Cloud:
         self.drivers: dict[str, Driver] = {
             wanted.name: make_driver(wanted, cloud_id, data) for wanted in configuration.hypervisor
         }
-        self.engine = Engine(KINDS, ControlTools(configuration.compute, configuration.schedule))
-        self._controller = Controller(database, self.engine, clock, name=socket.gethostname())
+        self.engine = Engine(
+            KINDS, ControlTools(configuration.compute, configuration.schedule, watch=observation.watch)
+        )
+        turned = observation.pulse("control_loop", "no operation moves on.", CONTROL_SECONDS)
+        self._controller = Controller(database, self.engine, clock, name=socket.gethostname(), turned=turned)
         self._owner = f"up:{uuid.uuid4().hex[:12]}"
         link = LocalLink(database, self.engine, self._owner, clock)
         source = LocalImageSource(self.images)
+        kinds = {wanted.name: wanted.driver for wanted in configuration.hypervisor}
         self._station = Station(
-            link,
+            observation.link.counted(link),
             self.drivers,
-            {wanted.name: wanted.driver for wanted in configuration.hypervisor},
+            kinds,
             KINDS,
             lambda _step: source,
             clock,
             since_boot,
             threads=configuration.operate.threads,
             inventory_seconds=configuration.operate.inventory_seconds,
+            watch=observation.watch,
         )
+        observation.station(self._station, kinds)
+        observation.store(database, clock)
         self.observers = list(self._station.observers.values())
 
     def start(self) -> None:

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,6 +12,7 @@ from polyvisor.api.kit.settings import ApiSettings
 from polyvisor.model.errors import Invalid
 from polyvisor.model.record import Record
 from polyvisor.model.settings import ComputeSettings, OperateSettings
+from polyvisor.observe.settings import MetricsSettings, TracesSettings
 from polyvisor.schedule.settings import ScheduleSettings
 
 
@@ -41,12 +42,18 @@ class Configuration(Record):
     """Address of the database in SQLAlchemy's form; empty = SQLite under the data directory."""
     log_level: str = "info"
     """"debug", "info", "warning" or "error"."""
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """"text" (key=value), "json" (an object a line), or "auto" = for the eye on a terminal, else text."""
+    log_levels: dict[str, str] = {}
+    """Levels of single areas, such as { api = "warning", "hypervisor.vsphere" = "debug" }: the program's packages."""
     api: ApiSettings = ApiSettings()
     identity: IdentitySettings = IdentitySettings()
     image: ImageSettings = ImageSettings()
     compute: ComputeSettings = ComputeSettings()
     operate: OperateSettings = OperateSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    traces: TracesSettings = TracesSettings()
     hypervisor: tuple[HypervisorSettings, ...] = ()
 
 

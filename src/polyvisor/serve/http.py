@@ -2,9 +2,12 @@
 
 import ipaddress
 import logging
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -45,8 +48,14 @@ class HttpServer(uvicorn.Server):
     """Uvicorn on a socket of ours, which tells when it is ready."""
 
     def __init__(
-        self, app: Any, sock: socket.socket, certificate: Certificate | None, ready: Callable[[], None]
+        self,
+        app: Any,
+        sock: socket.socket,
+        certificate: Certificate | None,
+        ready: Callable[[], None],
+        drain: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`drain` is told of SIGTERM, and says for how many seconds requests are still taken."""
         super().__init__(
             uvicorn.Config(
                 app,
@@ -63,13 +72,26 @@ class HttpServer(uvicorn.Server):
                 ssl_keyfile=str(certificate.key) if certificate else None,
             )
         )
-        self._sock, self._ready = sock, ready
+        self._sock, self._ready, self._drain = sock, ready, drain
+        self._draining = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn does, and then say so."""
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first SIGTERM lets load balancers look away before the end; SIGINT, or a second one, ends it at once."""
+        first, self._draining = not self._draining, True
+        seconds = self._drain() if first and sig == signal.SIGTERM else 0.0
+        if seconds <= 0:
+            super().handle_exit(sig, frame)
+            return
+        log.info("asked to stop: requests are taken for %.0f seconds more", seconds)
+        end = threading.Timer(seconds, super().handle_exit, (sig, frame))
+        end.daemon = True
+        end.start()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

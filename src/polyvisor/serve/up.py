@@ -19,10 +19,13 @@ from polyvisor.api.image.service import service as image
 from polyvisor.api.kit.edge import Edge
 from polyvisor.model.errors import Invalid
 from polyvisor.model.record import Record
+from polyvisor.observe.health import with_health
 from polyvisor.serve.cloud import Cloud, utc_now
 from polyvisor.serve.configuration import Configuration, listen_address
 from polyvisor.serve.first_start import prepare
 from polyvisor.serve.http import HttpServer, bind, is_loopback
+from polyvisor.serve.observation import Observation, ObserveSettings
+from polyvisor.serve.readiness import checks
 from polyvisor.serve.schema import bring_up_to_date
 from polyvisor.serve.tls import Certificate, own_certificate
 from polyvisor.store.database import Database
@@ -38,6 +41,8 @@ class Ready(Record):
     url: str
     data: Path
     hypervisors: tuple[str, ...]
+    metrics: str = ""
+    """The address of /metrics; empty where there is no listener."""
 
 
 def up(configuration: Configuration, data: Path, ready: Callable[[Ready], None]) -> bool:
@@ -71,23 +76,44 @@ def up(configuration: Configuration, data: Path, ready: Callable[[Ready], None])
                 authority=authority,
                 now=utc_now(),
             )
-            cloud = Cloud(configuration, data, database, cloud_id)
-            app = _app(configuration, data, database, cloud, passwords)
-            told = Ready(url=url, data=data, hypervisors=tuple(cloud.drivers))
-            server = HttpServer(app, sock, certificate, lambda: ready(told))
+            observation = Observation(
+                ObserveSettings(metrics=configuration.metrics, traces=configuration.traces), "polyvisor-server"
+            )
+            cloud = Cloud(configuration, data, database, cloud_id, observation)
+            app = _app(configuration, data, database, cloud, passwords, observation)
+            observation.checks(checks(database))
+            observation.files(
+                {"data": data, "images": data / "images"}, {"api": certificate.chain} if certificate else {}
+            )
+            told = Ready(url=url, data=data, hypervisors=tuple(cloud.drivers), metrics=observation.start(data))
+            server = HttpServer(
+                with_health(app, observation.health),
+                sock,
+                certificate,
+                lambda: ready(told),
+                lambda: observation.drain(configuration.api.drain_seconds),
+            )
             cloud.start()
             try:
                 server.serve_until_stopped()
             finally:
                 ended = cloud.stop()
                 app.close()
+                observation.close()
         finally:
             database.close()
             sock.close()
     return ended
 
 
-def _app(configuration: Configuration, data: Path, database: Database, cloud: Cloud, passwords: Passwords) -> Edge:
+def _app(
+    configuration: Configuration,
+    data: Path,
+    database: Database,
+    cloud: Cloud,
+    passwords: Passwords,
+    observation: Observation,
+) -> Edge:
     policy_file = configuration.api.policy_file or str(data / "policy.yaml")
     settings = msgspec.structs.replace(configuration.api, policy_file=policy_file)
     return build_app(
@@ -95,6 +121,8 @@ def _app(configuration: Configuration, data: Path, database: Database, cloud: Cl
         settings,
         [cloud.images, passwords, configuration.compute, configuration.identity, configuration.image],
         [identity, image, compute],
+        observers=observation.api_observers(),
+        tracing=observation.traces,
     )
 
 

@@ -22,7 +22,9 @@ from polyvisor.hypervisor.driver import Driver
 from polyvisor.model.link import Role
 from polyvisor.model.settings import OperateSettings
 from polyvisor.operate.kinds import KINDS
+from polyvisor.operate.link import Link
 from polyvisor.operate.station import Station
+from polyvisor.operate.watch import UNWATCHED, Watch
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +51,12 @@ class Agent:
         settings: OperateSettings,
         now: Callable[[], datetime] = utc_now,
         steady: Callable[[], float] = since_boot,
+        watch: Watch = UNWATCHED,
+        counted: Callable[[Link], Link] = lambda link: link,
     ) -> None:
-        """`driver_kinds`: place → "kvm", "vsphere" or "simulated". Raises Invalid when it has not joined."""
+        """`driver_kinds`: place → "kvm", "vsphere" or "simulated"; `counted` puts something before the link that counts
+        its calls. Raises Invalid when it has not joined.
+        """
         self._files, self._drivers, self._driver_kinds = files, drivers, driver_kinds
         self._now, self._steady = now, steady
         self._identity = files.identity()
@@ -58,7 +64,7 @@ class Agent:
         self._servers = Servers(files.servers(), files.context)
         self._link = HttpLink(self._servers, self._session, steady, self._keep_servers)
         self._station = Station(
-            self._link,
+            counted(self._link),
             drivers,
             driver_kinds,
             KINDS,
@@ -68,9 +74,15 @@ class Agent:
             threads=settings.threads,
             inventory_seconds=settings.inventory_seconds,
             look_seconds=LONG_POLL_SECONDS,
+            watch=watch,
         )
         self._fence = Fence(self._station.holds, drivers, steady, files.path(FENCE_FILE), boot_id())
         self._renewal = Renewal(files, self._servers, self._session, now)
+
+    @property
+    def station(self) -> Station:
+        """What serves its places."""
+        return self._station
 
     def run(self, stopping: threading.Event, patience_seconds: float) -> bool:
         """Serve until `stopping`; then let steps end within `patience_seconds`, and give the places back.

@@ -116,26 +116,38 @@ def run(
 ) -> None:  # fmt: skip
     """Serve until SIGTERM or Ctrl-C; SIGHUP starts it anew, with what has changed in its configuration."""
     from polyvisor.agent.agent import Agent
-    from polyvisor.agent.files import AgentFiles
+    from polyvisor.agent.files import KEY_AND_CERTIFICATE, AgentFiles
     from polyvisor.serve.hypervisors import make_driver
     from polyvisor.serve.logs import log_to_stderr
+    from polyvisor.serve.observation import Observation, ObserveSettings
 
     os.umask(0o077)
     files = AgentFiles(data.absolute())
     identity = files.identity()
     configuration = _with_hypervisors(config or Path(identity.config))
-    log_to_stderr(log_level or configuration.log_level)
+    log_to_stderr(log_level or configuration.log_level, configuration.log_format, configuration.log_levels)
     logging.captureWarnings(True)
     stopping, anew = threading.Event(), threading.Event()
     _heed_signals(stopping, anew)
     with files.alone():
+        told = ObserveSettings(metrics=configuration.metrics, traces=configuration.traces)
+        observation = Observation(told, "polyvisor-agent", identity.name)
+        kinds = {each.name: each.driver for each in configuration.hypervisor}
         agent = Agent(
             files,
             {each.name: make_driver(each, identity.cloud_id, files.directory) for each in configuration.hypervisor},
-            {each.name: each.driver for each in configuration.hypervisor},
+            kinds,
             configuration.operate,
+            watch=observation.watch,
+            counted=observation.link.counted,
         )
-        ended = agent.run(stopping, patience)
+        observation.station(agent.station, kinds)
+        observation.files({"data": files.directory}, {"agent": files.path(KEY_AND_CERTIFICATE)})
+        observation.start(files.directory)
+        try:
+            ended = agent.run(stopping, patience)
+        finally:
+            observation.close()
     logging.shutdown()
     if anew.is_set():
         os.execv(sys.executable, [sys.executable, *_own_arguments()])  # noqa: S606 - ourselves

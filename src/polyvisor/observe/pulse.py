@@ -1,6 +1,7 @@
 """A loop's sign of life: it says at each turn that it lives, and health and metrics ask when it last did."""
 
 import time
+from collections.abc import Callable
 
 
 class Pulse:
@@ -18,3 +19,16 @@ class Pulse:
     def silent_seconds(self, now: float) -> float:
         """Since when it has not turned; `now` by time.monotonic()."""
         return max(0.0, now - self._turned_at)
+
+
+class Followed(Pulse):
+    """Of a loop that notes for itself when it last turned."""
+
+    def __init__(self, name: str, sentence: str, limit_seconds: float, silent: Callable[[], float]) -> None:
+        """`silent`: since when it has not turned, in seconds."""
+        super().__init__(name, sentence, limit_seconds)
+        self._silent = silent
+
+    def silent_seconds(self, now: float) -> float:
+        """Since when it has not turned, by its own clock."""
+        return max(0.0, self._silent())

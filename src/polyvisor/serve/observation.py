@@ -4,10 +4,12 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from polyvisor.agent.steady import since_boot
 from polyvisor.api.kit.log import Observer, write_access
 from polyvisor.model.errors import Invalid
 from polyvisor.model.record import Record
@@ -18,11 +20,12 @@ from polyvisor.observe.estate import Estate
 from polyvisor.observe.health import Check, Health
 from polyvisor.observe.listener import Listener, Textfile
 from polyvisor.observe.process import Process
-from polyvisor.observe.pulse import Pulse
+from polyvisor.observe.pulse import Followed, Pulse
 from polyvisor.observe.requests import Requests
 from polyvisor.observe.settings import MetricsSettings, TracesSettings
 from polyvisor.observe.station import LinkMetrics, StationMetrics
 from polyvisor.observe.telemetry import Telemetry
+from polyvisor.operate.heartbeat import Heartbeat
 from polyvisor.operate.station import Station
 from polyvisor.serve.configuration import listen_address
 from polyvisor.serve.http import bind, is_loopback
@@ -33,6 +36,10 @@ log = logging.getLogger(__name__)
 
 USUAL = ("127.0.0.1", 9464)
 """Where `auto` listens first: the port that OpenTelemetry gives to exporters for Prometheus."""
+
+
+HEARTBEAT_SECONDS = 60.0
+"""A heartbeat that was not even tried for so long hangs: it tries every 2.5 seconds, or every 30 while it is refused."""
 
 
 class ObserveSettings(Record):
@@ -88,6 +95,9 @@ class Observation:
         StationMetrics(
             self.registry, drivers, station.observers, station.holds.epoch, lambda: station.heartbeat.trouble
         )
+        if drivers:
+            silent = partial(_since, station.heartbeat)
+            self._pulses.append(Followed("heartbeat", "its places go to others.", HEARTBEAT_SECONDS, silent))
 
     def files(self, disks: Mapping[str, Path], certificates: Mapping[str, Path]) -> None:
         """Tell of the file systems behind these directories, and of the certificates in these files."""
@@ -139,6 +149,10 @@ class Observation:
         for part in (self._listener, self._textfile, self._estate, self._health, self.traces):
             if part is not None:
                 part.close()
+
+
+def _since(heartbeat: Heartbeat) -> float:
+    return since_boot() - heartbeat.tried_at
 
 
 def _socket(settings: MetricsSettings) -> tuple[socket.socket | None, str]:

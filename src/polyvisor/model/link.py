@@ -7,10 +7,10 @@ from typing import Any
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostReport
 from polyvisor.model.operation import Operation
-from polyvisor.model.record import Record
+from polyvisor.model.record import Told
 
 
-class Lease(Record):
+class Lease(Told):
     """One step to run, in the hands of one worker until the lease runs out."""
 
     operation: Operation
@@ -18,7 +18,7 @@ class Lease(Record):
     """Run the step's undo, not the step."""
 
 
-class Report(Record):
+class Report(Told):
     """How a leased step ended."""
 
     operation_id: str
@@ -31,7 +31,7 @@ class Report(Record):
     error: str = ""
 
 
-class Exchange(Record):
+class Exchange(Told):
     """What a worker hands in, and what it can take on."""
 
     places: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Exchange(Record):
     """Ids of the operations whose leases it knows."""
 
 
-class Inventory(Record):
+class Inventory(Told):
     """What a place says of all its hosts and guests, or why it cannot."""
 
     place: str
@@ -60,7 +60,7 @@ class Inventory(Record):
     guests: tuple[GuestReport, ...] = ()
 
 
-class Glimpse(Record):
+class Glimpse(Told):
     """What a place says of one guest, right after a change."""
 
     place: str
@@ -81,7 +81,7 @@ class Role(StrEnum):
     """It may not serve the place at all."""
 
 
-class PlaceState(Record):
+class PlaceState(Told):
     """What a process says of a place that it offers to serve."""
 
     name: str
@@ -91,7 +91,7 @@ class PlaceState(Record):
     """Why it could not serve the place now (its vCenter does not answer it), in a sentence; empty when it could."""
 
 
-class Beat(Record):
+class Beat(Told):
     """A worker's sign of life: every few seconds, whatever else it does."""
 
     places: tuple[PlaceState, ...]
@@ -103,7 +103,7 @@ class Beat(Record):
     """The process ends: its places are another's at once, and what it had leased is due again."""
 
 
-class Hold(Record):
+class Hold(Told):
     """The answer for one place."""
 
     place: str
@@ -120,7 +120,7 @@ class Hold(Record):
     """What whoever serves the place must remember, as the one before has noted it (the names that hosts were given)."""
 
 
-class Held(Record):
+class Held(Told):
     """The answer to a beat."""
 
     holds: tuple[Hold, ...] = ()
@@ -128,3 +128,15 @@ class Held(Record):
     """Ids of running operations that were asked to stop, or whose lease has gone to another."""
     servers: tuple[str, ...] = ()
     """Where else the engine can be reached; empty where that is not told."""
+
+
+class Timetable(Told):
+    """When something will be due, as it is known at one moment."""
+
+    now: datetime
+    due: dict[str, datetime]
+    """By place: when its next step is."""
+    held: dict[str, tuple[str, datetime]]
+    """By place: who holds it (or did last), and until when."""
+    servers: tuple[str, ...]
+    """Where agents reach the servers that are alive."""

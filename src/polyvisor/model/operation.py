@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from polyvisor.model.record import Record
+from polyvisor.model.record import Told
 
 CONTROL = "control"
 """The place of steps that use the store; every other place is the name of a hypervisor connection."""
@@ -30,7 +30,7 @@ class OperationState(StrEnum):
 UNFINISHED = (OperationState.WAITING, OperationState.RUNNING, OperationState.UNWINDING)
 
 
-class Entry(Record):
+class Entry(Told):
     """One line of the journal: a step done, undone or failed."""
 
     step: str
@@ -45,7 +45,7 @@ class Entry(Record):
     place: str = CONTROL
 
 
-class Operation(Record):
+class Operation(Told):
     """One operation as the store has it."""
 
     id: str
@@ -87,7 +87,7 @@ class Operation(Record):
     updated_at: datetime
 
 
-class Leased(Record):
+class Leased(Told):
     """Who has an operation's due step in hand."""
 
     id: str

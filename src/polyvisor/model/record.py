@@ -16,3 +16,7 @@ class _RecordType(msgspec.StructMeta):
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Record(msgspec.Struct, metaclass=_RecordType, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A value that crosses layers; `msgspec.json` writes and reads it as it stands."""
+
+
+class Told(Record, forbid_unknown_fields=False):
+    """A record that passes between processes of different releases: fields that a newer one added are passed over."""

@@ -2,14 +2,14 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from polyvisor.model.agent import Party
 from polyvisor.model.errors import Conflict, NotFound, PolyvisorError
 from polyvisor.model.image import ImageRef
-from polyvisor.model.link import Beat, Exchange, Glimpse, Held, Inventory, Lease
+from polyvisor.model.link import Beat, Exchange, Glimpse, Held, Inventory, Lease, Timetable
 from polyvisor.model.operation import OperationState
 from polyvisor.operate import holding
 from polyvisor.operate import inventory as inventories
@@ -102,13 +102,13 @@ class Gate:
             if why is not None:
                 raise why
 
-    def admitted(self, store: Store, parties: Collection[Party]) -> list[PolyvisorError | None]:
-        """For each party, why it is refused, or None; one statement for all."""
-        agents = store.agent.many({party.agent_id for party in parties if party.agent_id}, lock=False)
+    def timetable(self, store: Store) -> Timetable:
+        """When steps are due and holds end, and where the servers are; three statements for all places."""
         now = self._clock()
-        return [
-            holding.refusal(agents.get(party.agent_id), party, now) if party.agent_id else None for party in parties
-        ]
+        servers = (url for one in store.control.list() if one.alive(now) for url in one.agent_urls)
+        return Timetable(
+            now=now, due=store.operation.soonest(), held=store.place.holds(), servers=tuple(dict.fromkeys(servers))
+        )
 
     def inventory(self, party: Party, found: Inventory) -> None:
         """Take a place's word about itself into the store. Raises Unauthorized, Conflict."""

@@ -211,7 +211,9 @@ class Round:
             for _, party, asked in exchanges
         ]
         again = self._handed_over_again(asks, [asked for _, _, asked in exchanges])
-        leases = self._engine.turn_for(self._store, self._now, asks)
+        # Who brings nothing and can take nothing moves nothing on.
+        idle = not any(ask.reports or (ask.most and ask.places) for ask in asks)
+        leases = [[] for _ in asks] if idle else self._engine.turn_for(self._store, self._now, asks)
         for (index, _, _), first, more in zip(exchanges, again, leases, strict=True):
             self._answers[index] = [*first, *more]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import Column, ForeignKey, String, Table, Text, bindparam, delete, select, update
 
 from polyvisor.model.agent import Agent, AgentPlace
@@ -70,19 +71,28 @@ class Agents:
         _rows.add(self._sql, record)
 
     def find(self, id: str) -> Agent | None:
-        """One agent by its id."""
-        return _rows.get(self._sql, id)
+        """One agent by its id, as it is now: it is not kept so."""
+        return _rows.first(self._sql, agent.c.id == id)
+
+    def find_named(self, name: str) -> Agent | None:
+        """One agent by its name."""
+        return _rows.first(self._sql, agent.c.name == name)
+
+    def replace(self, record: Agent) -> None:
+        """An agent has joined again: all that is known of it is told anew."""
+        fields = msgspec.structs.asdict(record)
+        _rows.update(self._sql, fields.pop("id"), fields)
 
     def named(self, name: str) -> Agent:
         """One agent by its name or id. Raises NotFound."""
-        found = _rows.first(self._sql, agent.c.name == name) or _rows.get(self._sql, name)
+        found = _rows.first(self._sql, agent.c.name == name) or self.find(name)
         if found is None:
             raise NotFound(f"No agent named {name} was found: `polyvisor agents list` shows those there are.")
         return found
 
     def many(self, ids: Collection[str], *, lock: bool = True) -> dict[str, Agent]:
         """Those of `ids` that exist, by id; with `lock`, to be written in this transaction."""
-        statement = _many.with_for_update() if lock else _many
+        statement = _many.with_for_update(key_share=True) if lock else _many
         return {row.id: _rows.of(row) for row in self._sql.execute(statement, {"ids": list(ids)})} if ids else {}
 
     def seen(self, records: Iterable[Agent]) -> None:

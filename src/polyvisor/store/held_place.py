@@ -37,7 +37,7 @@ _concerned = _all.where(
         place.c.name.in_(bindparam("names", expanding=True)),
         place.c.holder.in_(bindparam("holders", expanding=True)),
     )
-).with_for_update()
+).with_for_update(key_share=True)
 _save = (
     update(place)
     .where(place.c.name == bindparam("of"))
@@ -53,7 +53,7 @@ class HeldPlaces:
 
     def find(self, name: str, *, lock: bool = False) -> HeldPlace | None:
         """One place; with `lock` nobody else changes it before this transaction ends."""
-        statement = _many.with_for_update() if lock else _many
+        statement = _many.with_for_update(key_share=True) if lock else _many
         row = self._sql.execute(statement, {"names": [name]}).first()
         return None if row is None else HeldPlace(**row._mapping)
 
@@ -103,7 +103,7 @@ class HeldPlaces:
         """Remove a place that nobody serves any more."""
         self._sql.execute(delete(place).where(place.c.name == name))
 
-    def ends(self, now: datetime) -> dict[str, datetime]:
-        """When the holds that are running end, by place."""
-        statement = select(place.c.name, place.c.held_until).where(place.c.held_until > now)
-        return {row.name: row.held_until for row in self._sql.execute(statement)}
+    def holds(self) -> dict[str, tuple[str, datetime]]:
+        """Who holds each place (or did last), and until when."""
+        rows = self._sql.execute(select(place.c.name, place.c.holder, place.c.held_until))
+        return {row.name: (row.holder, row.held_until) for row in rows}

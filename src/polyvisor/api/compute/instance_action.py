@@ -84,6 +84,10 @@ def show(call: Call) -> Reply:
     raise NotFound(f"Action for request_id {wanted} on instance {call.path['server_id']} not found.")
 
 
+_NOVAS = {"server.move": "migrate"}
+"""Kinds that Nova has another word for."""
+
+
 def _rows(call: Call) -> list[Operation]:
     deleted_too = call.version >= (2, 21)
     server = call.store.server.get(call.path["server_id"], project_id=call.owner, deleted=deleted_too)
@@ -92,7 +96,7 @@ def _rows(call: Call) -> list[Operation]:
 
 def _view(call: Call, row: Operation) -> dict[str, Any]:
     shown: dict[str, Any] = {
-        "action": row.kind.removeprefix("server."),
+        "action": _NOVAS.get(row.kind, row.kind.removeprefix("server.")),
         "instance_uuid": row.target_id,
         "request_id": row.request_id,
         "user_id": row.user_id,

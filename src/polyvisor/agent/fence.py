@@ -140,7 +140,10 @@ class Fence:
         if self._promises == self._written:
             return
         kept = _Kept(boot_id=self._boot_id, promises=self._promises)
-        write_private(self._file, msgspec.json.encode(kept), durable=False)  # a loss of power ends the guests too
+        try:
+            write_private(self._file, msgspec.json.encode(kept), durable=False)  # a loss of power ends the guests too
+        except OSError as error:  # the promise holds all the same, for as long as this process lives
+            log.error("what was promised of the guests could not be written to %s: %s", self._file, error)
         self._written = dict(self._promises)
 
 

@@ -26,6 +26,7 @@ CONNECT_SECONDS = 2.0
 MOST_CONNECTIONS = 8
 RESTED_SECONDS = 10.0
 """For so long a server that failed is asked after the others."""
+MOST_SENTENCE_BYTES = 65_536
 PREFIX = "/agent/v1"
 _USER_AGENT = f"polyvisor-agent/{polyvisor.__version__}"
 
@@ -104,7 +105,7 @@ class Servers:
                 said = self._note_failure(url, _why(error))
                 continue
             if response.status >= 500 or response.status == 429:
-                said = self._note_failure(url, _sentence(response))
+                said = self._note_failure(url, _sentence(response.status, response.data))
                 continue
             self._note_success(url)
             return _checked(response)
@@ -126,11 +127,11 @@ class Servers:
             if response.status < 400:
                 self._note_success(url)
                 return response
-            response.read(65536)
-            response.release_conn()
+            body = response.read(MOST_SENTENCE_BYTES)
+            response.close()
             if response.status < 500:
-                _checked(response)
-            said = self._note_failure(url, _sentence(response))
+                raise _refusal(response.status, body)
+            said = self._note_failure(url, _sentence(response.status, body))
         raise LinkDown(f"No server of the cloud answers: {said}")
 
     def _send(
@@ -189,22 +190,26 @@ def address(url: str) -> tuple[str, int]:
 def _checked(response: urllib3.BaseHTTPResponse) -> bytes:
     if response.status < 300:
         return response.data
-    sentence = _sentence(response)
-    if response.status in (401, 403):
-        raise LinkRefused(sentence)
-    if response.status == 404:
-        raise Missing(sentence)
-    if response.status in (409, 410):
-        raise Superseded(sentence)
-    raise LinkDown(sentence)
+    raise _refusal(response.status, response.data)
 
 
-def _sentence(response: urllib3.BaseHTTPResponse) -> str:
+def _refusal(status: int, body: bytes) -> LinkDown:
+    sentence = _sentence(status, body)
+    if status in (401, 403):
+        return LinkRefused(sentence)
+    if status == 404:
+        return Missing(sentence)
+    if status in (409, 410):
+        return Superseded(sentence)
+    return LinkDown(sentence)
+
+
+def _sentence(status: int, body: bytes) -> str:
     """What the server says of it: {"error": sentence}."""
     try:
-        return str(msgspec.json.decode(response.data)["error"])
+        return str(msgspec.json.decode(body)["error"])
     except (msgspec.MsgspecError, KeyError, TypeError):
-        return f"It answers {response.status} {response.reason or ''}".rstrip() + "."
+        return f"It answers {status}."
 
 
 def _why(error: Exception) -> str:

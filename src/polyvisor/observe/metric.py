@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from polyvisor.model.record import Record
 
 # A series for when each series began would double their number.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Buckets in seconds for what a user waits for."""

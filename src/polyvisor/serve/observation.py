@@ -39,7 +39,7 @@ USUAL = ("127.0.0.1", 9464)
 
 
 HEARTBEAT_SECONDS = 60.0
-"""A heartbeat that was not even tried for so long hangs: it tries every 2.5 seconds, or every 30 while it is refused."""
+"""A heartbeat that was not even tried for so long hangs: it tries every 2.5 seconds, every 30 while it is refused."""
 
 
 class ObserveSettings(Record):

@@ -71,7 +71,6 @@ class Cloud:
     def restart(self) -> None:
         """A new process: all that the old one had in memory is gone."""
         self.engine = Engine(self.kinds, ControlTools(self.compute, self.schedule, self.seed))
-        self.database.on_rollback[:] = [self.engine.tools.estate.forget]
         self.owner = f"up:{self.new_id()}"
         with self.database.write() as store:
             store.operation.release_leases("up:")

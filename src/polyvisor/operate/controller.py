@@ -10,11 +10,13 @@ from polyvisor.operate.engine import Engine
 from polyvisor.operate.kinds import PASSING
 from polyvisor.operate.reconcile import forgotten_image, orphaned_claim
 from polyvisor.store.database import Database
+from polyvisor.store.outage import said_elsewhere, was_undone
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 SWEEP_SECONDS = 20.0
+ELSEWHERE_SECONDS = 0.05
 BEAT_SECONDS = 20.0
 PASSING_KEPT = timedelta(minutes=5)
 
@@ -36,7 +38,6 @@ class Controller:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="controller", daemon=True)
         self._sweep_at = self._beat_at = clock()
-        database.on_rollback.append(engine.tools.estate.forget)
 
     def start(self) -> None:
         """Begin."""
@@ -59,11 +60,11 @@ class Controller:
                 self._sweep_when_due()
                 self._beat_when_due()
                 pause = self._pause_seconds()
-            except Exception:
-                log.exception("a turn of the engine failed; trying again")
-                pause = 1.0
-            if pause > 0:
-                self._database.signals.wait(CONTROL, seen, pause)
+            except Exception as error:
+                if not said_elsewhere(error):
+                    log.exception("a turn of the engine failed; trying again")
+                pause = 0.1 if was_undone(error) else 1.0
+            self._database.signals.wait(CONTROL, seen, pause)
 
     def _turn(self) -> None:
         with self._database.write() as store:
@@ -74,7 +75,8 @@ class Controller:
             due = store.operation.next_due([CONTROL])
         if due is None:
             return LOOK_SECONDS
-        return min(LOOK_SECONDS, max(0.0, (due - self._clock()).total_seconds()))
+        # What is due and was not done is in another process's hands at this moment.
+        return min(LOOK_SECONDS, max(ELSEWHERE_SECONDS, (due - self._clock()).total_seconds()))
 
     def _beat_when_due(self) -> None:
         """Say that this process lives."""
@@ -90,6 +92,8 @@ class Controller:
             return
         self._sweep_at = now + timedelta(seconds=SWEEP_SECONDS)
         with self._database.write() as store:
+            if not store.only_one("controller.sweep"):
+                return  # another process is at it
             orphaned_claim.sweep(store)
             forgotten_image.sweep(store, now, self._engine.tools.new_id)
             store.operation.forget(PASSING, now - PASSING_KEPT)

@@ -1,6 +1,7 @@
 """The engine: one turn takes reports in, runs what is due at control, and leases out the rest, in one transaction."""
 
 import logging
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from polyvisor.operate.definition import Again, Restart, Run
 from polyvisor.operate.definition import Operation as Definition
 from polyvisor.operate.tools import ControlTools
 from polyvisor.operate.watch import about, running, tell
+from polyvisor.store.outage import is_busy, is_outage, was_undone
 from polyvisor.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class Engine:
     def __init__(self, kinds: Mapping[str, Definition[Any]], tools: ControlTools) -> None:
         self.kinds = kinds
         self.tools = tools
+        self._alone = threading.RLock()
 
     def turn(
         self,
@@ -53,6 +56,9 @@ class Engine:
 
     def turn_for(self, store: Store, now: datetime, asks: Sequence["Ask"]) -> list[list[Lease]]:
         """One turn for many workers at once, at the cost of one; returns what was leased to each, in their order."""
+        # The scheduler's table follows one transaction at a time, until that is committed, or undone and forgotten.
+        store.hold(self._alone)
+        store.rolled_back.append(self.tools.estate.forget)
         work = _Work(self, store, now)
         work.take_in(asks)
         work.stop_cancelled()
@@ -179,8 +185,10 @@ class _Work:
                         result = undo(run) if undo else None
                     else:
                         result = kind.steps[row.step].do(run)
-            except Exception as error:  # noqa: BLE001 - whatever a step raises is that step's failure
+            except Exception as error:  # whatever a step raises is that step's failure
                 noted.outcome = "failed"
+                if was_undone(error) or is_busy(error) or is_outage(error):
+                    raise  # the database's trouble is no step's failure: the whole turn is done again
                 return self._refused(row, kind, error, undoing)
             noted.outcome = "again" if isinstance(result, Again) else "done"
         if isinstance(result, Again):

@@ -10,7 +10,8 @@ from polyvisor.store.store import Store
 
 
 class Estate:
-    """A cache that follows the store's change counters; used inside write transactions, by one thread at a time."""
+    """A cache that follows the store's change counters; used inside write transactions, by one thread at a time (the
+    engine holds a lock for as long as its turn's transaction lasts)."""
 
     def __init__(self, settings: ScheduleSettings, watch: Watch = UNWATCHED) -> None:
         self.settings = settings
@@ -36,6 +37,9 @@ class Estate:
 
     def _current(self, store: Store) -> HostTable:
         if self._as_of is not store:
+            # Whoever plans holds the hosts' counter until it has claimed: a plan never meets another's claim, and no
+            # second look is needed. It costs nothing more, for every claim takes the counter anyway.
+            store.change.next("host")
             self._read_hosts(store)
             self._read_aggregates(store)
             self._as_of = store

@@ -1,8 +1,9 @@
 """Counters that grow with each change of a subject, so that a reader asks only for what is new."""
 
-from sqlalchemy import BigInteger, Column, Connection, String, Table, bindparam, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, String, Table, bindparam, select, update
 
 from polyvisor.store.tables import metadata
+from polyvisor.store.upsert import insert_missing
 
 change = Table(
     "change",
@@ -37,8 +38,9 @@ class Changes:
         if subject not in self._taken:
             value = self._sql.execute(_bump, {"of": subject}).scalar()
             if value is None:
-                self._sql.execute(insert(change), {"subject": subject, "value": 1})
-                value = 1
+                # The first change ever: two that make it at once must not fail over it.
+                insert_missing(self._sql, change, [{"subject": subject, "value": 0}])
+                value = self._sql.execute(_bump, {"of": subject}).scalar_one()
             self._taken[subject] = value
         return self._taken[subject]
 

@@ -23,13 +23,14 @@ from sqlalchemy import (
     case,
     delete,
     insert,
+    or_,
     select,
     update,
 )
 
 from polyvisor.model.claim import Claim
 from polyvisor.model.errors import NotFound
-from polyvisor.model.host import Host, HostReport, HostState
+from polyvisor.model.host import Capacity, Host, HostReport, HostState
 from polyvisor.model.place import Plan
 from polyvisor.store.server import server
 from polyvisor.store.tables import Json, Moment, Word, metadata
@@ -91,7 +92,7 @@ _claim_of = (
 )
 _take = (
     update(host)
-    .where(host.c.name == bindparam("of"), host.c.generation == bindparam("as_of"), host.c.gone.is_(False))
+    .where(host.c.name == bindparam("of"), host.c.gone.is_(False))
     .values(
         used_vcpus=host.c.used_vcpus + bindparam("more_vcpus"),
         used_memory_mib=host.c.used_memory_mib + bindparam("more_memory_mib"),
@@ -101,6 +102,19 @@ _take = (
         change=bindparam("number"),
     )
     .returning(host.c.id)
+)
+# What fits is taken, though others have taken of the host since the plan was made. As in the filters, who asks for
+# nothing of a resource needs no room for it.
+_take_within = _take.where(
+    *(
+        or_(
+            bindparam(f"more_{name}") <= 0,
+            host.c[f"used_{name}"] + bindparam(f"more_{name}") <= bindparam(f"most_{name}"),
+        )
+        for name in Capacity.__struct_fields__
+    ),
+    host.c.enabled,
+    host.c.state == HostState.UP,
 )
 _give_back = (
     update(host)
@@ -115,7 +129,7 @@ _give_back = (
     )
 )
 _insert_claim = insert(claim)
-_delete_claim = delete(claim).where(claim.c.server_id == bindparam("of"))
+_delete_claim = delete(claim).where(claim.c.server_id == bindparam("of")).returning(claim.c.server_id)
 
 
 def _record(row: Row[Any]) -> Host:
@@ -221,7 +235,8 @@ class Hosts:
         return None if row is None else Claim(**row._mapping)
 
     def claim(self, wanted: Claim, plan: Plan) -> bool:
-        """Hold the resources on the plan's host; False when the host changed since the plan was made (plan again).
+        """Hold the resources on the plan's host; False when they no longer fit there, or the host takes no servers any
+        more (plan again). A plan without limits is a forced one, and taken wherever the host is.
 
         Running it twice for one server holds them once.
         """
@@ -230,17 +245,18 @@ class Hosts:
             return True
         if held is not None:
             self.release(wanted.server_id)
-        taken = self._sql.execute(
-            _take,
-            {
-                "of": plan.host,
-                "as_of": plan.generation,
-                "more_vcpus": wanted.vcpus,
-                "more_memory_mib": wanted.memory_mib,
-                "more_disk_gib": wanted.disk_gib,
-                "number": self._store.change.next("host"),
-            },
-        ).scalar()
+        more = {
+            "of": plan.host,
+            "more_vcpus": wanted.vcpus,
+            "more_memory_mib": wanted.memory_mib,
+            "more_disk_gib": wanted.disk_gib,
+            "number": self._store.change.next("host"),
+        }
+        if plan.limits is None:
+            taken = self._sql.execute(_take, more).scalar()
+        else:
+            most = {f"most_{name}": amount for name, amount in msgspec.structs.asdict(plan.limits).items()}
+            taken = self._sql.execute(_take_within, {**more, **most}).scalar()
         if taken is None:
             return False
         values = {k: v for k, v in msgspec.structs.asdict(wanted).items() if k != "host"}
@@ -252,7 +268,9 @@ class Hosts:
         held = self.claim_of(server_id)
         if held is None:
             return None
-        self._sql.execute(_delete_claim, {"of": server_id})
+        number = self._store.change.next("host")
+        if self._sql.execute(_delete_claim, {"of": server_id}).first() is None:
+            return None  # another process was first
         self._sql.execute(
             _give_back,
             {
@@ -260,7 +278,7 @@ class Hosts:
                 "less_vcpus": held.vcpus,
                 "less_memory_mib": held.memory_mib,
                 "less_disk_gib": held.disk_gib,
-                "number": self._store.change.next("host"),
+                "number": number,
             },
         )
         return held.host

@@ -29,6 +29,7 @@ from sqlalchemy import (
 
 from polyvisor.model.errors import NotFound
 from polyvisor.model.operation import CONTROL, LOST, UNFINISHED, Entry, Leased, Operation, OperationState
+from polyvisor.store.locking import may_write, to_change
 from polyvisor.store.tables import Json, Moment, Word, metadata
 
 if TYPE_CHECKING:
@@ -85,6 +86,12 @@ _live_here = (
     operation.c.due_at <= bindparam("now", type_=Moment),
     or_(operation.c.lease_until.is_(None), operation.c.lease_until <= bindparam("now", type_=Moment)),
 )
+_hold = (
+    select(operation.c.number)
+    .where(operation.c.target_id == bindparam("target_id"), operation.c.state.in_(UNFINISHED))
+    .order_by(operation.c.number)
+    .with_for_update(key_share=True)
+)
 _due = (
     select(*_COLUMNS)
     .where(
@@ -137,7 +144,7 @@ _note_progress = (
     .where(operation.c.id == bindparam("of"))
     .values(progress=bindparam("so_far"), progress_of=bindparam("of_what"))
 )
-_many = select(*_COLUMNS).where(operation.c.id.in_(bindparam("ids", expanding=True)))
+_many = select(*_COLUMNS).where(operation.c.id.in_(bindparam("ids", expanding=True))).order_by(operation.c.id)
 _FIXED = frozenset(("id", "kind", "target_id", "project_id", "user_id", "request_id", "trace", "args", "created_at"))
 _CHANGING = [name for name in _FIELDS if name not in _FIXED]
 _save = (
@@ -198,14 +205,24 @@ class Operations:
 
     def get(self, id: str) -> Operation:
         """One operation. Raises NotFound."""
-        row = self._sql.execute(_get, {"id": id}).first()
+        row = self._sql.execute(to_change(self._sql, _get), {"id": id}).first()
         if row is None:
             raise NotFound(f"No operation {id} was found.")
         return _record(row)
 
     def unfinished(self, target_id: str) -> list[Operation]:
-        """The operations on one target that have not ended, the oldest first."""
-        return [_record(row) for row in self._sql.execute(_unfinished, {"target_id": target_id})]
+        """The operations on one target that have not ended, the oldest first.
+
+        In a transaction that may write they stay as they are until that ends: whoever begins one that has to wait, and
+        whoever ends the one it waits for, know of each other.
+        """
+        statement = to_change(self._sql, _unfinished)
+        return [_record(row) for row in self._sql.execute(statement, {"target_id": target_id})]
+
+    def hold(self, target_id: str) -> None:
+        """Keep the unfinished operations on one target as they are until the transaction ends, where it may write."""
+        if may_write(self._sql) and self._sql.dialect.name != "sqlite":
+            self._sql.execute(_hold, {"target_id": target_id})
 
     def cancel(self, target_id: str, now: datetime) -> int:
         """Ask the unfinished operations on one target to stop; they unwind. Returns how many were asked."""
@@ -239,8 +256,10 @@ class Operations:
                 operation.c.state.in_((OperationState.WAITING, OperationState.RUNNING)),
                 or_(operation.c.lease_until.is_(None), operation.c.lease_until <= now),
             )
+            .order_by(operation.c.number)
             .limit(most)
         )
+        statement = to_change(self._sql, statement, skip_locked=True)
         return [_record(row) for row in self._sql.execute(statement)]
 
     def next_due(self, places: Sequence[str]) -> datetime | None:
@@ -255,7 +274,11 @@ class Operations:
     def many(self, ids: Iterable[str]) -> dict[str, Operation]:
         """Those of `ids` that exist, by id."""
         wanted = list(ids)
-        return {row.id: _record(row) for row in self._sql.execute(_many, {"ids": wanted})} if wanted else {}
+        if not wanted:
+            return {}
+        # In one order, so that two who hold many wait for each other one way only.
+        found = self._sql.execute(to_change(self._sql, _many), {"ids": wanted})
+        return {row.id: _record(row) for row in found}
 
     def save(self, records: Sequence[Operation]) -> None:
         """Write back what the engine changed, all in one statement."""

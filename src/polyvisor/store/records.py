@@ -8,6 +8,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, dele
 
 from polyvisor.model.errors import Invalid
 from polyvisor.model.record import Record
+from polyvisor.store.locking import to_change
 
 R = TypeVar("R", bound=Record)
 
@@ -35,8 +36,8 @@ class Records(Generic[R]):
         sql.execute(self._insert, {**msgspec.structs.asdict(record), **more})
 
     def get(self, sql: Connection, key: str) -> R | None:
-        """The record whose id is `key`."""
-        row = sql.execute(self._get, {"id": key}).first()
+        """The record whose id is `key`; in a transaction that may write it stays as it is until that ends."""
+        row = sql.execute(to_change(sql, self._get), {"id": key}).first()
         return None if row is None else self.of(row)
 
     def first(self, sql: Connection, *where: ColumnElement[bool]) -> R | None:

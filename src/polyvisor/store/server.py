@@ -35,6 +35,7 @@ from polyvisor.model.flavor import Flavor
 from polyvisor.model.image import ImageRef
 from polyvisor.model.power import Power
 from polyvisor.model.server import Fault, Server, ServerFilter, TaskState, VmState
+from polyvisor.store.locking import to_change
 from polyvisor.store.tables import Json, Moment, Word, metadata
 
 if TYPE_CHECKING:
@@ -141,9 +142,11 @@ class Servers:
         self._sql.execute(_insert, rows)
 
     def get(self, id: str, *, project_id: str | None = None, deleted: bool = False) -> Server:
-        """One server; of one project where it is given (None = of any). Raises NotFound."""
-        row = self._sql.execute(_get, {"id": id}).first()
-        record = None if row is None else _record(row)
+        """One server; of one project where it is given (None = of any). Raises NotFound.
+
+        In a transaction that may write, the server and its unfinished operations stay as they are until that ends.
+        """
+        record = self._find(id)
         if (
             record is None
             or (project_id is not None and record.project_id != project_id)
@@ -154,9 +157,22 @@ class Servers:
 
     def find(self, id: str) -> Server | None:
         """One server that is not deleted, or None."""
-        row = self._sql.execute(_get, {"id": id}).first()
+        record = self._find(id)
+        return None if record is None or record.deleted_at is not None else record
+
+    def find_unless_busy(self, id: str) -> Server | None:
+        """One server that is not deleted, to be written; None also where another transaction has it in hand."""
+        statement = to_change(self._sql, _get, skip_locked=True)
+        row = self._sql.execute(statement, {"id": id}).first()
         record = None if row is None else _record(row)
         return None if record is None or record.deleted_at is not None else record
+
+    def _find(self, id: str) -> Server | None:
+        # Operations are held before their server, by everybody: the engine has an operation in hand when it comes to
+        # write the server, and two that went opposite ways would wait for each other.
+        self._store.operation.hold(id)
+        row = self._sql.execute(to_change(self._sql, _get), {"id": id}).first()
+        return None if row is None else _record(row)
 
     def change(self, id: str, **values: Any) -> None:
         """Set columns of one server."""

@@ -1,8 +1,9 @@
 """The store of one transaction: every noun's statements, by the noun's name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -25,6 +26,7 @@ from polyvisor.store.image import Images
 from polyvisor.store.image_member import ImageMembers
 from polyvisor.store.join_token import JoinTokens
 from polyvisor.store.keypair import Keypairs
+from polyvisor.store.locking import one_at_a_time, only_one
 from polyvisor.store.migration import Migrations
 from polyvisor.store.operation import Operations
 from polyvisor.store.project import Projects
@@ -39,6 +41,16 @@ from polyvisor.store.token_key import TokenKeys
 from polyvisor.store.user import Users
 
 
+class Lock(Protocol):
+    """A lock between threads."""
+
+    def acquire(self) -> bool:
+        """Wait for it."""
+
+    def release(self) -> None:
+        """Let go of it."""
+
+
 class Store:
     """What one transaction can read and write. Not shared between threads; ends with its transaction."""
 
@@ -49,6 +61,9 @@ class Store:
         self.trace = ""
         """The `traceparent` of what is done in this transaction: operations that it begins carry it on."""
         self._afterwards: list[Callable[[], None]] = []
+        self.rolled_back: list[Callable[[], None]] = []
+        """Called where the transaction is undone: what was remembered of it must be forgotten."""
+        self._held: list[Lock] = []
 
     def wake(self, subject: str) -> None:
         """Raise `subject` once the transaction is committed."""
@@ -59,12 +74,35 @@ class Store:
         """Call `act` once the transaction is committed; never where it is rolled back."""
         self._afterwards.append(act)
 
-    def committed(self) -> None:
-        """The transaction is in the database: tell whoever waits."""
+    def hold(self, lock: Lock) -> None:
+        """Keep this process's other transactions out of what `lock` guards, until this one has ended."""
+        lock.acquire()
+        self._held.append(lock)
+
+    def one_at_a_time(self, name: str) -> None:
+        """Wait for whichever transaction, in any process, is at work under this name, and hold the name until the end.
+
+        It must come before the transaction reads what it works on.
+        """
+        one_at_a_time(self.connection, name)
+
+    def only_one(self, name: str) -> bool:
+        """Whether no other transaction, in any process, is at work under this name; where so, it is ours."""
+        return only_one(self.connection, name)
+
+    def committed(self, tell: Callable[[Iterable[str]], None] | None = None) -> None:
+        """The transaction is in the database: tell whoever waits, here and (by `tell`) in other processes."""
         for subject in self._wake:
             self._signals.wake(subject)
+        if tell is not None and self._wake:
+            tell(self._wake)
         for act in self._afterwards:
             act()
+
+    def end(self) -> None:
+        """The transaction has ended, one way or the other: let go of what was held."""
+        while self._held:
+            self._held.pop().release()
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

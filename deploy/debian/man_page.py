@@ -1,5 +1,6 @@
 """Writes polyvisor(1) from the program's own help, so that the page says what the program does."""
 
+import inspect
 import os
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ def options(command: click.Command, context: click.Context) -> Iterator[str]:
     """A tagged paragraph for each option."""
     for parameter in command.get_params(context):
         shown = parameter.get_help_record(context)
-        if shown is not None:
+        if shown is not None and isinstance(parameter, click.Option):
             yield f".TP\n.B {escaped(shown[0])}\n{escaped(shown[1])}"
 
 
@@ -34,7 +35,7 @@ def sections(command: click.Command, context: click.Context) -> Iterator[str]:
         yield ".SH DESCRIPTION"
     else:
         yield ".PP"
-    yield escaped(command.help or "")
+    yield escaped(inspect.cleandoc(command.help or ""))
     yield from options(command, context)
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

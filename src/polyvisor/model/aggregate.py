@@ -6,6 +6,12 @@ from polyvisor.model.record import Record
 
 ZONE_KEY = "availability_zone"
 """The metadata key that makes an availability zone of an aggregate."""
+EVACUATE_KEY = "polyvisor:evacuate"
+"""The metadata key that says whether servers are evacuated without being asked to: "automatic", else by hand."""
+AUTOMATIC = "automatic"
+EVACUATE_DISKS_KEY = "polyvisor:evacuate_local_disks"
+"""The metadata key that lets an automatic evacuation make local disks anew, and lose what is on them: "rebuild"."""
+REBUILD = "rebuild"
 
 
 class Aggregate(Record):

@@ -18,6 +18,26 @@ class ComputeSettings(Record):
     """How long deleted servers and their actions are kept."""
     answer_seconds: float = 15.0
     """How long a request waits for an answer that needs the hypervisor (console log, console)."""
+    fence_after_seconds: float = 60.0
+    """Where servers are evacuated automatically: after so long without an answer of any server, an agent turns off the
+    guests of its hosts itself."""
+    evacuate_after_seconds: float = 150.0
+    """How long a host is silent until its servers are evacuated automatically; at least 30 seconds more than
+    `fence_after_seconds`."""
+    evacuate_at_once: int = 4
+    """How many automatic evacuations are under way at the same time."""
+    evacuate_most_down: float = 0.34
+    """With a larger share of all hosts down at once, nothing is evacuated automatically: then it is the network. One
+    host is never too many."""
+
+    def __post_init__(self) -> None:
+        if self.fence_after_seconds <= 0 or self.evacuate_after_seconds < self.fence_after_seconds + 30:
+            raise ValueError(
+                "`evacuate_after_seconds` must be at least 30 seconds more than `fence_after_seconds`, which must be "
+                "more than 0: guests are to be off before they are started elsewhere."
+            )
+        if self.evacuate_at_once < 1 or not 0 <= self.evacuate_most_down <= 1:
+            raise ValueError("`evacuate_at_once` must be at least 1, and `evacuate_most_down` from 0 to 1.")
 
 
 class OperateSettings(Record):

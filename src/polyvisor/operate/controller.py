@@ -9,6 +9,7 @@ from polyvisor.model.operation import CONTROL
 from polyvisor.operate.engine import Engine
 from polyvisor.operate.kinds import PASSING
 from polyvisor.operate.reconcile import forgotten_image, orphaned_claim
+from polyvisor.operate.watchman import Watchman
 from polyvisor.store.database import Database
 from polyvisor.store.outage import said_elsewhere, was_undone
 
@@ -38,6 +39,7 @@ class Controller:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="controller", daemon=True)
         self._sweep_at = self._beat_at = clock()
+        self._watchman = Watchman(database, engine.tools)
 
     def start(self) -> None:
         """Begin."""
@@ -57,6 +59,7 @@ class Controller:
             seen = self._database.signals.count(CONTROL)
             try:
                 self._turn()
+                self._watchman.look(self._clock())
                 self._sweep_when_due()
                 self._beat_when_due()
                 pause = self._pause_seconds()
@@ -100,3 +103,4 @@ class Controller:
             keep = timedelta(hours=self._engine.tools.compute.purge_after_hours)
             purged = store.server.purge(now - keep)
             store.operation.forget_targets(purged)
+            store.migration.forget_servers(purged)

@@ -87,9 +87,16 @@ def left(place: HeldPlace, now: datetime) -> HeldPlace:
     return _replace(place, held_until=min(place.held_until, now))
 
 
-def active(place: HeldPlace) -> Hold:
-    """What the holder is told."""
-    return Hold(place=place.name, role=Role.ACTIVE, epoch=place.epoch, lease_seconds=HOLD_SECONDS, notes=place.notes)
+def active(place: HeldPlace, fence_seconds: float = 0.0) -> Hold:
+    """What the holder is told; `fence_seconds` where its servers are evacuated automatically."""
+    return Hold(
+        place=place.name,
+        role=Role.ACTIVE,
+        epoch=place.epoch,
+        lease_seconds=HOLD_SECONDS,
+        fence_seconds=fence_seconds,
+        notes=place.notes,
+    )
 
 
 def standby(place: HeldPlace, now: datetime) -> Hold:

@@ -33,6 +33,8 @@ class Round:
         self._answers: list[Answer | None] = [None] * len(asked)
         self._places: dict[str, HeldPlace] = {}
         self._before: dict[str, HeldPlace] = {}
+        self._fenced: frozenset[str] = frozenset()
+        """Places whose servers are started elsewhere when they fall silent."""
         self._lost: set[str] = set()
         """Places that have changed hands, or were let go."""
 
@@ -77,6 +79,7 @@ class Round:
 
     def _hold(self, beats: _Beats) -> dict[int, list[Hold]]:
         rights = self._rights(beats)
+        self._fenced = self._store.hypervisor.automatic_places()
         yielding = self._yielding(beats)
         holds: dict[int, list[Hold]] = {}
         for index, party, beat in beats:
@@ -108,7 +111,8 @@ class Round:
             self._lost.add(place.name)
             log.info("place %s goes from %s to %s", place.name, place.holder or "nobody", party.owner)
         self._places[place.name] = fresh
-        return holding.active(fresh)
+        fenced = fresh.name in self._fenced
+        return holding.active(fresh, self._engine.tools.compute.fence_after_seconds if fenced else 0.0)
 
     def _let_go(self, place: HeldPlace) -> None:
         if place.is_held(self._now):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, func, select, type_coerce
 
+from polyvisor.model.aggregate import AUTOMATIC, EVACUATE_DISKS_KEY, EVACUATE_KEY, REBUILD
 from polyvisor.model.errors import Invalid, NotFound
-from polyvisor.model.host import Host
+from polyvisor.model.host import Host, HostState
+from polyvisor.store.aggregate import aggregate, aggregate_host
 from polyvisor.store.host import host
 from polyvisor.store.server import server
 
@@ -62,6 +65,39 @@ class Hypervisors:
         for name, server_id, display_name in self._sql.execute(here.order_by(server.c.name, server.c.id)):
             found.setdefault(name, []).append((server_id, display_name))
         return found
+
+    def places_up(self) -> frozenset[str]:
+        """The places that some host of theirs counts as up. One statement."""
+        up = select(host.c.place).where(host.c.gone.is_(False), host.c.state == HostState.UP)
+        return frozenset(self._sql.execute(up.distinct()).scalars())
+
+    def automatic(self) -> dict[str, tuple[datetime, bool]]:
+        """The hosts that aggregates let be evacuated automatically: by host, since when that may be so, and whether
+        servers on local disks may be made anew. One statement.
+        """
+        statement = (
+            select(aggregate_host.c.host, aggregate.c.metadata, aggregate.c.created_at, aggregate.c.updated_at)
+            .join(aggregate, aggregate.c.id == aggregate_host.c.aggregate_id)
+            .where(type_coerce(aggregate.c.metadata, Text).contains(EVACUATE_KEY, autoescape=True))
+        )
+        found: dict[str, tuple[datetime, bool]] = {}
+        manual = set()
+        for name, metadata, created_at, updated_at in self._sql.execute(statement):
+            if metadata.get(EVACUATE_KEY) != AUTOMATIC:
+                manual.add(name)
+                continue
+            since, rebuild = found.get(name, (created_at, True))
+            rebuild = rebuild and metadata.get(EVACUATE_DISKS_KEY) == REBUILD
+            found[name] = (max(since, updated_at or created_at), rebuild)
+        return {name: told for name, told in found.items() if name not in manual}
+
+    def automatic_places(self) -> frozenset[str]:
+        """The places of those hosts. Two statements, the second only where there are any."""
+        names = self.automatic()
+        if not names:
+            return frozenset()
+        statement = select(host.c.place).where(host.c.name.in_(sorted(names)), host.c.gone.is_(False))
+        return frozenset(self._sql.execute(statement.distinct()).scalars())
 
     def workload(self, names: Iterable[str]) -> dict[str, int]:
         """By host, how many of its servers something is being done to. One statement."""

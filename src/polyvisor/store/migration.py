@@ -117,6 +117,13 @@ class Migrations:
         like = operation.c.target_id.startswith(target_prefix, autoescape=True)
         return list(self._sql.execute(select(operation.c.args).where(like, unended)).scalars())
 
+    def automatic_under_way(self) -> int:
+        """How many evacuations that nobody asked for have not ended."""
+        statement = select(func.count()).where(
+            operation.c.kind == "server.evacuate", operation.c.user_id == "", operation.c.state.in_(UNFINISHED)
+        )
+        return int(self._sql.execute(statement).scalar_one())
+
     def complete(self, server_id: str, place: str, now: datetime) -> None:
         """Nothing of the server is left at the place that it went from."""
         here = and_(

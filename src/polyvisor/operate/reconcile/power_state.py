@@ -6,6 +6,7 @@ from datetime import datetime
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.power import Power
 from polyvisor.model.server import Server, VmState
+from polyvisor.operate.reconcile.unchanged import unchanged
 from polyvisor.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ def note(store: Store, server: Server, guest: GuestReport, now: datetime) -> Non
     if state in _FOLLOWING and guest.power is not Power.UNKNOWN:
         state = _STATE_OF[guest.power]
     if (server.power, server.member, server.vm_state) == (guest.power, guest.member, state):
+        return
+    if not unchanged(store, server):
         return
     if state is not server.vm_state:
         log.info("server %s is now %s: its hypervisor says %s", server.id, state, guest.power)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from polyvisor.model.power import Power
 from polyvisor.model.server import Fault, Server, VmState
+from polyvisor.operate.reconcile.unchanged import unchanged
 from polyvisor.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -13,6 +14,8 @@ log = logging.getLogger(__name__)
 def note(store: Store, server: Server, now: datetime) -> None:
     """A whole inventory of the server's place does not list its guest, and no operation works on it."""
     if server.vm_state in (VmState.BUILDING, VmState.ERROR):
+        return
+    if not unchanged(store, server):
         return
     message = (
         f"The guest of this server is no longer on {server.host}: somebody removed it there. "

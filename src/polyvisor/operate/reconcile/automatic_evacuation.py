@@ -1,0 +1,94 @@
+"""Evacuates the servers of hosts that stay silent, where the aggregate's policy says so."""
+
+import logging
+from datetime import datetime, timedelta
+
+import msgspec
+
+from polyvisor.model.host import Host, HostState, HypervisorType
+from polyvisor.model.order import ServerEvacuate
+from polyvisor.model.server import Server, TaskState, VmState
+from polyvisor.operate import relocate
+from polyvisor.operate.tools import ControlTools
+from polyvisor.store.store import Store
+
+log = logging.getLogger(__name__)
+
+_STATES = (VmState.ACTIVE, VmState.STOPPED)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What one sweep did, and why it did no more."""
+
+    begun: tuple[str, ...] = ()
+    """Ids of the servers whose evacuation was begun."""
+    refused: str = ""
+    """Why nothing is evacuated at all, in a sentence."""
+
+
+def sweep(store: Store, tools: ControlTools, now: datetime) -> Verdict:
+    """Begin evacuations, as many as may be under way at once. One statement where no aggregate asks for any."""
+    policy = store.hypervisor.automatic()
+    if not policy:
+        return Verdict()
+    hosts = store.host.list()
+    down = [host for host in hosts if host.state is HostState.DOWN]
+    due = [host for host in down if host.name in policy and _is_due(store, tools, host, policy[host.name][0], now)]
+    if not due:
+        return Verdict()
+    most = max(1.0, len(hosts) * tools.compute.evacuate_most_down)
+    if len(down) > most:
+        return Verdict(
+            refused=f"{len(down)} of {len(hosts)} hosts are down, more than evacuate_most_down allows: this looks like "
+            f"the network, so nothing is evacuated automatically."
+        )
+    room = tools.compute.evacuate_at_once - store.migration.automatic_under_way()
+    begun: list[str] = []
+    for host in due:
+        shared = bool(relocate.sharing_hosts(host, hosts))
+        if not shared and not policy[host.name][1]:
+            continue
+        for server in store.server.on_host(host.name):
+            if len(begun) >= room:
+                return Verdict(begun=tuple(begun))
+            if server.vm_state in _STATES and server.task_state is not TaskState.DELETING:
+                begun += _begin(store, tools, host, server, shared, now)
+    return Verdict(begun=tuple(begun))
+
+
+def _is_due(store: Store, tools: ControlTools, host: Host, since: datetime, now: datetime) -> bool:
+    """Whether the host has been silent for so long that its agent has turned its guests off by now.
+
+    A policy that is younger than the silence was never told to the agent. vSphere restarts guests of its own accord.
+    """
+    if host.forced_down or host.report.hypervisor_type is HypervisorType.VMWARE:
+        return False
+    place = store.place.find(host.place)
+    if place is None or place.is_held(now) or since > place.seen_at:
+        return False
+    return now - place.seen_at > timedelta(seconds=tools.compute.evacuate_after_seconds)
+
+
+def _begin(store: Store, tools: ControlTools, host: Host, server: Server, shared: bool, now: datetime) -> list[str]:
+    if server.task_state is TaskState.REBUILDING or (not shared and not relocate.image_is_there(store, server)):
+        return []
+    log.warning("evacuating server %s: its host %s is down", server.id, host.name)
+    project = store.project.find(server.project_id)
+    store.operation.cancel(server.id, now)
+    id = tools.new_id()
+    store.operation.begin(
+        id=id,
+        kind="server.evacuate",
+        target_id=server.id,
+        project_id=server.project_id,
+        user_id="",
+        request_id=f"req-{id}",
+        args=msgspec.to_builtins(
+            ServerEvacuate(
+                server=server, project_name=project.name if project else "", may_rebuild=not shared, waits=True
+            )
+        ),
+        now=now,
+    )
+    store.server.change(server.id, task_state=TaskState.REBUILDING, updated_at=now)
+    return [server.id]

@@ -1,0 +1,72 @@
+"""Counts the hosts of a place as down when the process that served it has fallen silent and nobody took its place."""
+
+import logging
+from datetime import datetime, timedelta
+
+from polyvisor.model.held_place import HeldPlace
+from polyvisor.operate.holding import HOLD_SECONDS
+from polyvisor.store.store import Store
+
+log = logging.getLogger(__name__)
+
+GRACE = timedelta(seconds=5)
+"""How long after a hold has run out nobody is judged: a standby takes over first."""
+SILENCE = timedelta(seconds=HOLD_SECONDS) + GRACE
+"""From the last sign of life until the hosts are down."""
+
+
+class Vigil:
+    """Whether this process may judge others: only one that was at work itself, without a gap, for as long as that.
+
+    After an outage of the database, or when it was stopped itself, everybody seems silent.
+    """
+
+    GAP = timedelta(seconds=8)
+    """The control loop comes by at least every five seconds."""
+
+    def __init__(self) -> None:
+        self._since: datetime | None = None
+        self._last: datetime | None = None
+
+    def note(self, now: datetime) -> None:
+        """The control loop came by, and the database answered it."""
+        if self._last is None or self._since is None or now - self._last > self.GAP or now < self._last:
+            self._since = now
+        self._last = now
+
+    def may_judge(self, now: datetime) -> bool:
+        """Whether it has been at work for longer than the silence that it judges by."""
+        return self._since is not None and now - self._since > SILENCE
+
+
+def sweep(store: Store, now: datetime) -> list[str]:
+    """Mark the hosts of silent places as down; returns those places. Any number of processes may do it at once."""
+    served = store.hypervisor.places_up()
+    silent = [place for place in store.place.list() if place.name in served and _is_silent(place, now)]
+    found = []
+    for each in silent:
+        place = store.place.find(each.name, lock=True)  # a beat that came at this moment wins
+        if place is None or not _is_silent(place, now):
+            continue
+        if store.host.down(place.name, _sentence(store, place)):
+            log.warning("hosts of %s are down: nothing was heard of it since %s", place.name, _time(place.seen_at))
+            store.server.unknown_power(place.name)
+            found.append(place.name)
+    return found
+
+
+def _is_silent(place: HeldPlace, now: datetime) -> bool:
+    return bool(place.holder) and now - place.held_until > GRACE and now - place.seen_at > SILENCE
+
+
+def _sentence(store: Store, place: HeldPlace) -> str:
+    agent = store.agent.find(place.agent_id) if place.agent_id else None
+    if agent is not None:
+        who, what = f"The agent {agent.name}", "its machine and `polyvisor agent` run, and reach a server"
+    else:
+        who, what = "The process", "`polyvisor up` runs"
+    return f"{who}, which serves {place.name}, has been silent since {_time(place.seen_at)}: see whether {what}."
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from polyvisor.model.agent import Agent, AgentPlace
+from polyvisor.model.held_place import HeldPlace
 from polyvisor.model.host import HostState
 from tests.api.cloud import ApiCloud
 from tests.api.compute.conftest import at
@@ -156,3 +158,66 @@ def test_only_administrators_see_and_change_services(hosts: ApiCloud) -> None:
     assert hosts.member.put(f"{SERVICES}/disable", {"host": "kvm-1", "binary": "nova-compute"}).status == 403
     assert hosts.member.delete(f"{SERVICES}/1").status == 403
     assert _services(hosts, host="kvm-1")[0]["status"] == "enabled"
+
+
+@pytest.fixture
+def agents(hosts: ApiCloud) -> ApiCloud:
+    """Two agents for one place: the first holds it; and one that was not heard of for long."""
+    now = datetime.now(UTC)
+    with hosts.database.write() as store:
+        for number, (name, ago) in enumerate((("one", 1), ("two", 2), ("three", 600))):
+            seen = now - timedelta(seconds=ago)
+            agent = Agent(
+                id=f"{number:032x}", name=name, certificate_serial=str(number), certificate_until=now,
+                created_at=seen, seen_at=seen,
+            )  # fmt: skip
+            store.agent.add(agent)
+            store.agent.note_places([AgentPlace(agent_id=agent.id, place="vcenter", seen_at=seen)])
+        held = HeldPlace(
+            name="vcenter", driver="vsphere", holder="x", agent_id=f"{0:032x}", epoch=1,
+            held_until=now + timedelta(minutes=5), seen_at=now,
+        )  # fmt: skip
+        store.place.add([held])
+    return hosts
+
+
+def test_agents_are_shown_as_active_and_standby(agents: ApiCloud) -> None:
+    told = {each["host"]: (each["binary"], each["state"]) for each in _services(agents) if "agent" in each["binary"]}
+    assert told == {
+        "one": ("polyvisor-agent-active", "up"),
+        "two": ("polyvisor-agent-standby", "up"),
+        "three": ("polyvisor-agent-standby", "down"),
+    }
+    for version in ("2.1", "2.10", "2.11", "2.52", "2.53", "2.96"):
+        shapes = {frozenset(each) for each in _services(agents, version)}
+        assert len(shapes) == 1
+        assert len({each["id"] for each in _services(agents, version)}) == 9
+        assert {isinstance(each["id"], str) for each in _services(agents, version)} == {version in ("2.53", "2.96")}
+
+
+def test_an_agent_in_trouble_says_why_and_is_down(agents: ApiCloud) -> None:
+    with agents.database.write() as store:
+        sentence = "The vCenter does not answer it."
+        store.agent.note_places(
+            [AgentPlace(agent_id=f"{1:032x}", place="vcenter", seen_at=datetime.now(UTC), trouble=sentence)]
+        )
+    [two] = _services(agents, host="two")
+    assert (two["state"], two["disabled_reason"]) == ("down", "The vCenter does not answer it.")
+
+
+def test_an_agent_with_several_places_tells_them_apart(agents: ApiCloud) -> None:
+    with agents.database.write() as store:
+        store.agent.allow(f"{1:032x}", ["another"])
+    hosts = {each["host"] for each in _services(agents) if "agent" in each["binary"]}
+    assert hosts == {"one", "three", "two/another", "two/vcenter"}
+
+
+def test_an_agents_service_is_neither_changed_nor_deleted(agents: ApiCloud) -> None:
+    id = _id(agents, "one", binary="polyvisor-agent-active")
+    client = at(agents.admin, "2.53")
+    assert client.put(f"{SERVICES}/{id}", {"status": "disabled"}).status == 400
+    refused = client.delete(f"{SERVICES}/{id}")
+    assert refused.status == 409
+    assert b"polyvisor agents revoke" in refused.content
+    named = {"host": "one", "binary": "polyvisor-agent-active"}
+    assert at(agents.admin, "2.52").put(f"{SERVICES}/disable", named).status == 400

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from polyvisor.api.compute.agent_service import agent_services
 from polyvisor.api.compute.availability_zone import INTERNAL
 from polyvisor.api.compute.fields import Truth, number, truth
 from polyvisor.api.compute.hypervisor_view import disabled_reason, service_uuid
@@ -75,10 +76,11 @@ class ServiceChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 @compute_services.route("GET", policy=f"{_SERVICES}:list", query=ServiceQuery, ignore_unknown_query=True, last=(2, 74))
 @compute_services.route("GET", policy=f"{_SERVICES}:list", query=ServiceQuery, first=(2, 75))
 def index(call: Call) -> Reply:
-    """All services. Two statements."""
+    """All services. Three statements, five where there are agents."""
     shown = [_compute(call, host) for host in call.store.host.list()]
     for process in call.store.control.list():
         shown += [_control(call, process, at) for at in range(len(SERVICES))]
+    shown += agent_services(call)
     query: ServiceQuery = call.query
     wanted = [each for each in shown if query.host in (None, each["host"]) and query.binary in (None, each["binary"])]
     return Reply(200, {"services": wanted})
@@ -140,6 +142,9 @@ def delete(call: Call) -> Reply:
             raise Conflict(f"{process.name} is running: stop it first, and delete its services a minute later.")
         call.store.control.delete(process.uuid)
         return Reply(204)
+    agent = _agent(call)
+    if agent is not None:
+        raise Conflict(f"{agent['host']} is an agent: `polyvisor agents revoke` on a server takes its rights from it.")
     host = _of_id(call)
     if host.servers:
         raise Conflict(f"Host {host.name} holds {host.servers} servers: delete them, or move them away, first.")
@@ -212,6 +217,9 @@ def _of_id(call: Call) -> Host:
     process = _process(call)
     if process is not None:
         raise _only_compute("nova-conductor or nova-scheduler")
+    agent = _agent(call)
+    if agent is not None:
+        raise _only_compute(agent["binary"])
     given = call.path["id"]
     try:
         wanted = service_uuid(given) if call.version >= (2, 53) else number(given)
@@ -226,6 +234,11 @@ def _process(call: Call) -> Control | None:
         if call.path["id"] in (str(_control_id(call, process, at)) for at in range(len(SERVICES))):
             return process
     return None
+
+
+def _agent(call: Call) -> dict[str, Any] | None:
+    """The agent's service that has the path's id."""
+    return next((each for each in agent_services(call) if str(each["id"]) == call.path["id"]), None)
 
 
 def _only_compute(binary: str) -> Invalid:

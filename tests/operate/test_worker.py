@@ -10,6 +10,7 @@ import pytest
 
 from polyvisor.hypervisor.driver import Driver
 from polyvisor.model.server import VmState
+from polyvisor.operate.gate import Gate
 from polyvisor.operate.kinds import KINDS
 from polyvisor.operate.local_link import LocalLink
 from polyvisor.operate.station import Station
@@ -28,7 +29,7 @@ def cloud(tmp_path: Path, database_url: str) -> Iterator[Cloud]:
 
 def working(cloud: Cloud, owner: str) -> Station:
     """A worker with threads, at work."""
-    link = LocalLink(cloud.database, cloud.engine, owner, lambda: cloud.now)
+    link = LocalLink(Gate(cloud.database, cloud.engine, lambda: cloud.now), owner, lambda: cloud.now)
     drivers: dict[str, Driver] = {"sim": cloud.driver}
     source: Any = object()
     station = Station(

@@ -113,9 +113,11 @@ def _greet(ready: Ready) -> None:
         ", ".join(ready.hypervisors) or "none yet: add one with --kvm, --vcenter, --simulated, or in polyvisor.toml"
     )
     clouds = ready.data / "clouds.yaml"
+    agents = f"Agents: {', '.join(ready.agents)}\n" if ready.agents else ""
     click.echo(
         f"Polyvisor is up at {ready.url}\n"
         f"Hypervisor connections: {served}\n"
+        f"{agents}"
         f"Metrics: {ready.metrics or 'none'}\n\n"
         f"Type next, in another terminal:\n"
         f"  export OS_CLIENT_CONFIG_FILE={clouds}\n"

@@ -2,26 +2,19 @@
 
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
-
-import msgspec
+from datetime import datetime
 
 from polyvisor.model.agent import Party
-from polyvisor.model.link import Beat, Exchange, Glimpse, Held, Inventory, Lease, PlaceState, Report
-from polyvisor.operate.engine import Engine
+from polyvisor.model.link import Beat, Exchange, Glimpse, Held, Inventory, Lease, Report
 from polyvisor.operate.gate import Gate
-from polyvisor.operate.holding import BEAT_SECONDS
-from polyvisor.store.database import Database
 
 
 class LocalLink:
     """A worker's way to the engine, by calls."""
 
-    def __init__(self, database: Database, engine: Engine, owner: str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, gate: Gate, owner: str, clock: Callable[[], datetime]) -> None:
         """`owner`: the name under which this process holds places, such as "up:…"; up to 64 characters."""
-        self._gate, self._clock = Gate(database, engine, clock), clock
-        self._epochs: dict[str, int] = {}
-        self._beaten_at: datetime | None = None
+        self._gate, self._clock = gate, clock
         self._party = Party(session=owner)
         self._something = f"worker:{owner}"
         self._seen: dict[str, int] = {}
@@ -35,14 +28,7 @@ class LocalLink:
         with self._lock:
             for subject in (*places, self._something):
                 self._seen[subject] = signals.count(subject)
-        self._keep(places)
         return self._gate.exchange(self._party, Exchange(places=places, reports=tuple(reports), most=most))
-
-    def _keep(self, places: tuple[str, ...]) -> None:
-        """Hold the places, even where nobody has beaten for a while."""
-        late = timedelta(seconds=2 * BEAT_SECONDS)
-        if places and (self._beaten_at is None or self._clock() - self._beaten_at > late):
-            self.beat(Beat(places=tuple(PlaceState(name=place, driver="") for place in places)))
 
     def wait(self, places: tuple[str, ...], timeout_seconds: float) -> None:
         """Until a place was woken, or `poke`, or the next step here is due."""
@@ -60,10 +46,7 @@ class LocalLink:
 
     def beat(self, beat: Beat) -> Held:
         """Take or keep the places, prolong, note progress, and hear who was asked to stop."""
-        held = self._gate.beat(self._party, beat)
-        self._beaten_at = self._clock()
-        self._epochs = {hold.place: hold.epoch for hold in held.holds}
-        return held
+        return self._gate.beat(self._party, beat)
 
     def note(self, place: str, epoch: int, notes: dict[str, str]) -> None:
         """Have kept what the next process to serve the place must remember."""
@@ -71,13 +54,8 @@ class LocalLink:
 
     def inventory(self, found: Inventory) -> None:
         """Take a place's word about itself into the store."""
-        if not found.epoch:
-            self._keep((found.place,) if found.place not in self._epochs else ())
-            found = msgspec.structs.replace(found, epoch=self._epochs.get(found.place, 0))
         self._gate.inventory(self._party, found)
 
     def glimpse(self, found: Glimpse) -> None:
         """Take a place's word about one guest into the store."""
-        if not found.epoch:
-            found = msgspec.structs.replace(found, epoch=self._epochs.get(found.place, 0))
         self._gate.glimpse(self._party, found)

@@ -107,7 +107,8 @@ class AgentsListener:
             asyncio.run_coroutine_threadsafe(self._app.close(), self._server.loop).result(STOP_SECONDS)
         self._server.should_exit = True
         for thread in self._threads:
-            thread.join(2 * STOP_SECONDS)
+            if thread.ident is not None:
+                thread.join(2 * STOP_SECONDS)
         self._app.release()
         self._sock.close()
 

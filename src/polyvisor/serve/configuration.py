@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from polyvisor.api.agent.settings import AgentSettings
 from polyvisor.api.identity.settings import IdentitySettings
 from polyvisor.api.image.settings import ImageSettings
 from polyvisor.api.kit.settings import ApiSettings
@@ -52,6 +53,7 @@ class Configuration(Record):
     compute: ComputeSettings = ComputeSettings()
     operate: OperateSettings = OperateSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    agents: AgentSettings = AgentSettings()
     metrics: MetricsSettings = MetricsSettings()
     traces: TracesSettings = TracesSettings()
     hypervisor: tuple[HypervisorSettings, ...] = ()

@@ -1,16 +1,21 @@
 """What the first start makes, and every later one finds: the cloud's id, its users, and the clients' clouds.yaml."""
 
 import json
+import logging
 import secrets
 import uuid
 from datetime import datetime
 from pathlib import Path
 
-from polyvisor.api.identity.bootstrap import CatalogItem, FirstUser, bootstrap
+from sqlalchemy.exc import IntegrityError
+
+from polyvisor.api.identity.bootstrap import DEFAULT_DOMAIN, CatalogItem, FirstUser, bootstrap
 from polyvisor.api.identity.passwords import Passwords
 from polyvisor.model.record import Record
 from polyvisor.serve.files import write_private
 from polyvisor.store.database import Database
+
+log = logging.getLogger(__name__)
 
 _CATALOG = (
     CatalogItem(type="identity", name="polyvisor-identity", path="/identity/v3"),
@@ -35,15 +40,20 @@ def prepare(
     region: str,
     authority: Path | None,
     now: datetime,
+    keep_endpoints: bool = False,
 ) -> str:
-    """Make what is missing, and write DIR/clouds.yaml; returns the cloud's id. Repeatable at any moment."""
-    path = data / "clouds.yaml"
-    first = _known_passwords(path)
-    if first is None:
-        # Written before the users are made: a kill in between leaves passwords that the next start gives them.
-        first = FirstPasswords(admin=secrets.token_urlsafe(18), member=secrets.token_urlsafe(18))
-    write_private(path, clouds_yaml(url, region, first, authority).encode())
-    bootstrap(
+    """Make what is missing, and write DIR/clouds.yaml; returns the cloud's id. Repeatable at any moment.
+
+    Of several servers that begin at once, one makes the first users; only that one's clouds.yaml has their passwords.
+    """
+    path, pending = data / "clouds.yaml", data / "first-passwords"
+    known, tried = _known_passwords(path), _known_passwords(pending)
+    first = known or tried or FirstPasswords(admin=secrets.token_urlsafe(18), member=secrets.token_urlsafe(18))
+    text = clouds_yaml(url, region, first, authority).encode()
+    if known is None:
+        # Written before the users are made: a kill in between leaves passwords that the next start knows.
+        write_private(pending, text)
+    made = bootstrap(
         database,
         passwords,
         users=(
@@ -55,11 +65,32 @@ def prepare(
         region=region,
         now=now,
         new_id=lambda: uuid.uuid4().hex,
+        keep_endpoints=keep_endpoints,
     )
+    if (
+        known is not None
+        or "admin" in made
+        or (tried is not None and _is_admins(database, passwords, first.admin, now))
+    ):
+        write_private(path, text)
+    else:
+        log.info("another server has made this cloud: its clouds.yaml has the passwords of the first users")
+    pending.unlink(missing_ok=True)
     with database.write() as store:
         cloud_id = store.cloud.id(str(uuid.uuid4()))
-        store.flavor.bootstrap(now)
+    try:
+        with database.write() as store:
+            store.flavor.bootstrap(now)
+    except IntegrityError:
+        log.debug("another server has made the first flavors")
     return cloud_id
+
+
+def _is_admins(database: Database, passwords: Passwords, password: str, now: datetime) -> bool:
+    """Whether an earlier start of this very server has made the users, and was killed before it could say so."""
+    with database.read() as store:
+        admin = store.user.named(DEFAULT_DOMAIN, "admin")
+    return admin is not None and passwords.check(admin.id, admin.password_hash, password, now)
 
 
 def _known_passwords(path: Path) -> FirstPasswords | None:
@@ -96,5 +127,5 @@ def clouds_yaml(url: str, region: str, passwords: FirstPasswords, authority: Pat
             ("polyvisor", "demo", passwords.member, "demo"),
         )
     }
-    head = "# Written by `polyvisor up`: keep it, it holds the only copy of these passwords. (JSON is YAML, too.)\n"
+    head = "# Written at the first start: keep it, it holds the only copy of these passwords. (JSON is YAML, too.)\n"
     return head + json.dumps({"clouds": clouds}, indent=2) + "\n"

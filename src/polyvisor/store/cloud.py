@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, String, Table, Text, insert, select
+from sqlalchemy import Column, String, Table, Text, select
 
 from polyvisor.store.tables import metadata
+from polyvisor.store.upsert import insert_missing
 
 if TYPE_CHECKING:
     from polyvisor.store.store import Store
@@ -27,8 +28,17 @@ class Clouds:
 
     def id(self, new_id: str) -> str:
         """The cloud's id; at the very first start it becomes `new_id`."""
-        found = self._sql.execute(select(cloud.c.value).where(cloud.c.name == "id")).scalar()
+        return self.keep("id", new_id)
+
+    def find(self, name: str) -> str | None:
+        """One fact; None where it is not known yet."""
+        value: str | None = self._sql.execute(select(cloud.c.value).where(cloud.c.name == name)).scalar()
+        return value
+
+    def keep(self, name: str, value: str) -> str:
+        """The fact `name`: as it is known already, else as `value`, for every server from now on."""
+        found = self.find(name)
         if found is None:
-            self._sql.execute(insert(cloud), {"name": "id", "value": new_id})
-            found = new_id
-        return found
+            insert_missing(self._sql, cloud, [{"name": name, "value": value}])
+            found = self.find(name)
+        return value if found is None else found

@@ -37,11 +37,15 @@ class Controls:
         self._sql = store.connection
 
     def start(self, name: str, *, uuid: str, now: datetime, agent_urls: tuple[str, ...] = ()) -> None:
-        """The process `name` begins, and serves agents at `agent_urls`; it keeps the uuid it had before."""
+        """The process `name` begins; it keeps the uuid it had before."""
         told = {"started_at": now, "seen_at": now, "agent_urls": agent_urls}
         again = update(control).where(control.c.name == name).values(**told)
         if not self._sql.execute(again).rowcount:
             self._sql.execute(insert(control).values(uuid=uuid, name=name, **told))
+
+    def serve_agents(self, name: str, urls: tuple[str, ...]) -> None:
+        """The process `name` serves agents at these addresses from now on; at none of them, when it stops."""
+        self._sql.execute(update(control).where(control.c.name == name).values(agent_urls=urls))
 
     def beat(self, name: str, now: datetime) -> None:
         """The process `name` lives; to be said at least every 20 seconds or so."""

@@ -63,21 +63,23 @@ def bootstrap(
     region: str = "RegionOne",
     now: datetime,
     new_id: Ids,
-) -> None:
-    """Make what is missing, in one transaction; what is there stays, passwords included.
+    keep_endpoints: bool = False,
+) -> frozenset[str]:
+    """Make what is missing, in one transaction; what is there stays, passwords included. Returns the names of the users
+    that were made, which is none where another process of the cloud was first.
 
     `base_url` is the address of the API, such as "http://127.0.0.1:8774"; endpoints of the catalogue's own services are
-    set to it, those that an administrator has added are left alone. A user whose role is "admin" gets it on the system
-    too.
+    set to it (with `keep_endpoints` only where there are none), those that an administrator has added are left alone. A
+    user whose role is "admin" gets it on the system too.
     """
     with database.read() as store:
         unknown = [one for one in users if store.user.named(DEFAULT_DOMAIN, one.name) is None]
     hashes = {one.name: passwords.hash(one.password) for one in unknown}
     try:
-        _make(database, users, hashes, base_url.rstrip("/"), catalog, region, now, new_id)
+        return _make(database, users, hashes, base_url.rstrip("/"), catalog, region, now, new_id, keep_endpoints)
     except IntegrityError:
         # Another process of this cloud has begun at the same moment, and has made it: look again.
-        _make(database, users, hashes, base_url.rstrip("/"), catalog, region, now, new_id)
+        return _make(database, users, hashes, base_url.rstrip("/"), catalog, region, now, new_id, keep_endpoints)
 
 
 def _make(
@@ -89,19 +91,21 @@ def _make(
     region: str,
     now: datetime,
     new_id: Ids,
-) -> None:
+    keep_endpoints: bool,
+) -> frozenset[str]:
     with database.write() as store:
+        store.one_at_a_time("first_start")
         ensure_keys(store, now, (new_id(), new_id()))
         if store.domain.find(DEFAULT_DOMAIN) is None:
             description = "The default domain."
             store.domain.create(Domain(id=DEFAULT_DOMAIN, name="Default", description=description))
         roles = _roles(store, new_id)
-        for one in users:
-            _user(store, one, roles, hashes, new_id)
+        made = frozenset(one.name for one in users if _user(store, one, roles, hashes, new_id))
         if store.region.find(region) is None:
             store.region.create(Region(id=region))
         for item in catalog:
-            _item(store, item, base_url, region, new_id)
+            _item(store, item, base_url, region, new_id, keep_endpoints)
+    return made
 
 
 def _roles(store: Store, new_id: Ids) -> dict[str, Role]:
@@ -118,13 +122,13 @@ def _roles(store: Store, new_id: Ids) -> dict[str, Role]:
     return found
 
 
-def _user(store: Store, one: FirstUser, roles: dict[str, Role], hashes: dict[str, str], new_id: Ids) -> None:
+def _user(store: Store, one: FirstUser, roles: dict[str, Role], hashes: dict[str, str], new_id: Ids) -> bool:
     project = store.project.named(DEFAULT_DOMAIN, one.project)
     if project is None:
         project = Project(id=new_id(), name=one.project, domain_id=DEFAULT_DOMAIN)
         store.project.create(project)
     if store.user.named(DEFAULT_DOMAIN, one.name) is not None or one.name not in hashes:
-        return
+        return False
     user = User(
         id=new_id(),
         name=one.name,
@@ -137,9 +141,10 @@ def _user(store: Store, one: FirstUser, roles: dict[str, Role], hashes: dict[str
     store.assignment.grant(Assignment(role_id=role_id, user_id=user.id, project_id=project.id))
     if one.role == "admin":
         store.assignment.grant(Assignment(role_id=role_id, user_id=user.id, system=True))
+    return True
 
 
-def _item(store: Store, item: CatalogItem, base_url: str, region: str, new_id: Ids) -> None:
+def _item(store: Store, item: CatalogItem, base_url: str, region: str, new_id: Ids, keep_endpoints: bool) -> None:
     known = store.catalog.services(service_type=item.type, name=item.name)
     service = known[0] if known else CatalogService(id=new_id(), type=item.type, name=item.name)
     if not known:
@@ -154,5 +159,5 @@ def _item(store: Store, item: CatalogItem, base_url: str, region: str, new_id: I
             store.catalog.create_endpoint(
                 Endpoint(id=new_id(), service_id=service.id, interface=interface, region_id=region, url=url)
             )
-        elif endpoint.url != url:
+        elif endpoint.url != url and not keep_endpoints:
             store.catalog.update_endpoint(endpoint.id, {"url": url})

@@ -6,6 +6,9 @@ from polyvisor.model.record import Record
 class ImageSettings(Record):
     """How large images may be, and how much may be said of each."""
 
+    directory: str = ""
+    """Where the images' bytes lie; empty = DATA/images. Servers on several machines need one that they share, by NFS or
+    a cluster file system."""
     max_size_bytes: int = 1 << 40
     """The largest image that may be uploaded, in bytes; larger ones are refused with 413."""
     keep_free_bytes: int = 256 << 20

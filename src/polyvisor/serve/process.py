@@ -1,0 +1,242 @@
+"""One process of the control plane: `polyvisor up` and `polyvisor serve` are this, with and without hypervisors."""
+
+import fcntl
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from polyvisor.api.agent import authority as authorities
+from polyvisor.api.agent.app import AgentApp
+from polyvisor.api.app import build_app
+from polyvisor.api.compute.service import service as compute
+from polyvisor.api.identity.passwords import Passwords
+from polyvisor.api.identity.service import service as identity
+from polyvisor.api.image.service import service as image
+from polyvisor.api.kit.edge import Edge
+from polyvisor.model.errors import Invalid
+from polyvisor.model.record import Record
+from polyvisor.observe.health import with_health
+from polyvisor.serve.agents_http import AgentsListener, OwnCertificate, bind_agents, urls_and_names
+from polyvisor.serve.cloud import Cloud, utc_now
+from polyvisor.serve.configuration import Configuration, listen_address
+from polyvisor.serve.first_start import prepare
+from polyvisor.serve.http import HttpServer, bind, is_loopback
+from polyvisor.serve.image_store import open_image_store
+from polyvisor.serve.observation import Observation, ObserveSettings
+from polyvisor.serve.readiness import checks
+from polyvisor.serve.schema import bring_up_to_date
+from polyvisor.serve.tls import Certificate, own_certificate
+from polyvisor.store.database import Database
+
+log = logging.getLogger(__name__)
+
+SWITCH_SECONDS = 0.0002
+
+
+class Ready(Record):
+    """What a newly started process tells."""
+
+    url: str
+    data: Path
+    database: str
+    """Its address, without a password."""
+    hypervisors: tuple[str, ...]
+    metrics: str = ""
+    """The address of /metrics; empty where there is no listener."""
+    agents: tuple[str, ...] = ()
+    """Where agents reach it; empty where it serves none."""
+
+
+def run(
+    configuration: Configuration, data: Path, name: str, ready: Callable[[Ready], None], *, keep_endpoints: bool = False
+) -> bool:
+    """Run until stopped by SIGINT or SIGTERM; whether every step that was under way has ended by then.
+
+    `name`: the process's in the list of services; empty = the machine's. `keep_endpoints`: leave the catalogue's
+    addresses as they are. Raises Invalid for what the operator has to change.
+    """
+    # A hypervisor's user may have to pass through DATA to its guests' disks: what lies beside them is ours alone.
+    os.umask(0o077)
+    # Many threads with little to do each: handing the interpreter on sooner answers a fifth more requests at once.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    data = data.absolute()
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(data):
+        host, port = listen_address(configuration.listen)
+        sock = bind(host, port)
+        port = sock.getsockname()[1]
+        certificate = _certificate(configuration, data, host)
+        url = configuration.api.public_url or _url(host, port, certificate)
+        database = Database(configuration.database or f"sqlite:///{data / 'polyvisor.db'}")
+        try:
+            with _alone_on(database):
+                bring_up_to_date(database)
+                passwords = Passwords(configuration.identity)
+                cloud_id = prepare(
+                    database,
+                    data,
+                    passwords,
+                    url=url,
+                    region=configuration.region,
+                    authority=certificate.authority if certificate else None,
+                    now=utc_now(),
+                    keep_endpoints=keep_endpoints,
+                )
+                process = _Process(configuration, data, database, passwords, cloud_id, name, certificate)
+                return process.serve(sock, url, ready)
+        finally:
+            database.close()
+            sock.close()
+
+
+class _Process:
+    """The parts of one process, in the order in which they begin and end."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        data: Path,
+        database: Database,
+        passwords: Passwords,
+        cloud_id: str,
+        name: str,
+        certificate: Certificate | None,
+    ) -> None:
+        self._configuration, self._data, self._database = configuration, data, database
+        self._certificate = certificate
+        self._observation = Observation(
+            ObserveSettings(metrics=configuration.metrics, traces=configuration.traces), "polyvisor-server"
+        )
+        self._directory = Path(configuration.image.directory or data / "images").absolute()
+        images = open_image_store(database, self._directory)
+        self._cloud = Cloud(
+            configuration, data, database, cloud_id, self._observation, images, name or socket.gethostname()
+        )
+        self._app = self._build_app(passwords)
+        self._observation.checks(checks(database))
+        self._agent_urls: tuple[str, ...] = ()
+        self._listener = self._agents() if configuration.agents.listen else None
+
+    def serve(self, sock: socket.socket, url: str, ready: Callable[[Ready], None]) -> bool:
+        """Serve on `sock` until a signal comes; whether every step that was under way has ended by then."""
+        certificates = {"api": self._certificate.chain} if self._certificate else {}
+        if self._listener is not None:
+            certificates["agents"] = self._data / "agents-tls" / "server.pem"
+        self._observation.files({"data": self._data, "images": self._directory}, certificates)
+        told = Ready(
+            url=url,
+            data=self._data,
+            database=self._database.url.render_as_string(hide_password=True),
+            hypervisors=tuple(self._cloud.drivers),
+            metrics=self._observation.start(self._data),
+            agents=self._agent_urls,
+        )
+        server = HttpServer(
+            with_health(self._app, self._observation.health),
+            sock,
+            self._certificate,
+            lambda: ready(told),
+            lambda: self._observation.drain(self._configuration.api.drain_seconds),
+        )
+        try:
+            self._cloud.start(self._agent_urls)
+            if self._listener is not None:
+                self._listener.start()
+            server.serve_until_stopped()
+        finally:
+            ended = self._stop()
+        return ended
+
+    def _stop(self) -> bool:
+        if self._listener is not None:
+            self._say_no_agents()
+            self._listener.stop()
+        ended = self._cloud.stop()
+        self._app.close()
+        self._observation.close()
+        return ended
+
+    def _say_no_agents(self) -> None:
+        try:
+            self._cloud.serve_agents(())
+        except Exception as error:  # noqa: BLE001 - agents find out by themselves
+            log.debug("agents could not be told that this server stops: %s", error)
+
+    def _agents(self) -> AgentsListener:
+        settings = self._configuration.agents
+        sock, host, port = bind_agents(settings.listen)
+        self._agent_urls, names = urls_and_names(settings.public_urls, host, port)
+        authority = authorities.ensure(self._database, utc_now())
+        app = AgentApp(self._database, self._cloud.gate, authority, self._cloud.images, settings, utc_now)
+        certificate = OwnCertificate(authority, names, self._data / "agents-tls")
+        return AgentsListener(app, sock, certificate, utc_now)
+
+    def _build_app(self, passwords: Passwords) -> Edge:
+        configuration = self._configuration
+        policy_file = configuration.api.policy_file or str(self._data / "policy.yaml")
+        settings = msgspec.structs.replace(configuration.api, policy_file=policy_file)
+        return build_app(
+            self._database,
+            settings,
+            [self._cloud.images, passwords, configuration.compute, configuration.identity, configuration.image],
+            [identity, image, compute],
+            observers=self._observation.api_observers(),
+            tracing=self._observation.traces,
+        )
+
+
+def _certificate(configuration: Configuration, data: Path, host: str) -> Certificate | None:
+    if bool(configuration.tls_certificate) != bool(configuration.tls_key):
+        raise Invalid("Give tls_certificate and tls_key together, or neither.")
+    if configuration.tls_certificate:
+        return Certificate(chain=Path(configuration.tls_certificate), key=Path(configuration.tls_key))
+    return None if is_loopback(host) else own_certificate(data / "tls", host)
+
+
+def _url(host: str, port: int, certificate: Certificate | None) -> str:
+    scheme = "https" if certificate else "http"
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - asked for by the operator, and then served by TLS
+        host = socket.gethostname()
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Hold the data directory. Raises Invalid when another process has it."""
+    with _held(
+        data / "lock",
+        f"Another polyvisor is running on {data}: stop it first, or choose another directory with --data.",
+    ):
+        yield
+
+
+@contextmanager
+def _alone_on(database: Database) -> Iterator[None]:
+    """Hold a SQLite database; on PostgreSQL any number may work at once. Raises Invalid when another process has it."""
+    if not database.is_sqlite or not database.url.database:
+        yield
+        return
+    path = Path(database.url.database)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _held(
+        path.with_name(f"{path.name}.lock"),
+        f"Another polyvisor is running on {path}: SQLite takes one at a time. Stop that one, or set `database` to a "
+        "PostgreSQL, which takes any number.",
+    ):
+        yield
+
+
+@contextmanager
+def _held(path: Path, otherwise: str) -> Iterator[None]:
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Invalid(otherwise) from None
+        yield

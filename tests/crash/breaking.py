@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 RELOCATING = ("server.evacuate", "server.move", "guest.remove", "host.drain")
-"""Kinds that need several hosts: they are broken in tests/crash/test_every_relocation.py and test_every_drain.py."""
+"""Kinds that need several hosts: broken in tests/crash/test_every_relocation.py and tests/operate/test_drain.py."""
 
 
 def breaking(moment: str, error: BaseException, times: int = 1) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

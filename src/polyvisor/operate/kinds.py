@@ -4,6 +4,7 @@ from typing import Any
 
 from polyvisor.operate.definition import Operation
 from polyvisor.operate.guest_remove import guest_remove
+from polyvisor.operate.host_drain import host_drain
 from polyvisor.operate.host_forget_images import host_forget_images
 from polyvisor.operate.server_create import server_create
 from polyvisor.operate.server_delete import server_delete
@@ -35,6 +36,7 @@ KINDS: dict[str, Operation[Any]] = {
         server_evacuate,
         server_move,
         guest_remove,
+        host_drain,
         server_console_log,
         server_console,
         host_forget_images,

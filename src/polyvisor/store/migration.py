@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from polyvisor.model.errors import Invalid
 from polyvisor.model.migration import Migration, MigrationFilter, MigrationStatus, MigrationType
-from polyvisor.model.operation import UNFINISHED, OperationState
+from polyvisor.model.operation import UNFINISHED, Operation, OperationState
 from polyvisor.store.flavor import flavor
 from polyvisor.store.operation import operation
 from polyvisor.store.tables import Moment, Word, metadata
@@ -116,6 +116,17 @@ class Migrations:
         unended = operation.c.state.in_((*UNFINISHED, OperationState.STUCK))
         like = operation.c.target_id.startswith(target_prefix, autoescape=True)
         return list(self._sql.execute(select(operation.c.args).where(like, unended)).scalars())
+
+    def newest_operations(self, server_ids: Sequence[str]) -> list[Operation]:
+        """Of each of these servers, the newest operation on it. One statement."""
+        last = (
+            select(func.max(operation.c.number))
+            .where(operation.c.target_id.in_(list(server_ids)))
+            .group_by(operation.c.target_id)
+        )
+        columns = [operation.c[name] for name in Operation.__struct_fields__]
+        found = self._sql.execute(select(*columns).where(operation.c.number.in_(last)))
+        return [Operation(**row._mapping) for row in found]
 
     def automatic_under_way(self) -> int:
         """How many evacuations that nobody asked for have not ended."""

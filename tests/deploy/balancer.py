@@ -46,6 +46,7 @@ class Balancer:
             ("/etc/haproxy/cloud.pem", str(certificate)),
             ("ca-base /etc/haproxy/polyvisor", f"ca-base {authorities.parent}"),
             ("ca-file authority.pem", f"ca-file {authorities.name}"),
+            ("maxconn 20000", "maxconn 2000"),
             ("/run/haproxy/admin.sock", str(folder / "admin.sock")),
             ("  user haproxy\n  group haproxy\n", ""),
             ("log /dev/log local0", "log stdout format raw local0"),

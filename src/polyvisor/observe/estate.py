@@ -75,7 +75,7 @@ class Estate(Collector):
         yield family(READABLE, [((), 0.0 if reading is None else 1.0)])
         if reading is None:
             return
-        yield from queue.families(reading.operations, reading.now)
+        yield from queue.families(reading.operations, [place.name for place in reading.places], reading.now)
         yield from places.families(
             reading.places, reading.agents, reading.offers, reading.servers, reading.hosts, reading.now
         )

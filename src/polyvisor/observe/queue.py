@@ -1,13 +1,14 @@
 """Operations that have not ended: how many, where their steps wait, and who has them in hand."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from prometheus_client.core import Metric as Family
 
-from polyvisor.model.operation import CONTROL, OperationState
+from polyvisor.model.operation import CONTROL, UNFINISHED, OperationState
 from polyvisor.observe.metric import Metric, family
+from polyvisor.operate.kinds import KINDS
 from polyvisor.store.overview import OperationCount
 
 OPERATIONS = Metric(
@@ -34,13 +35,14 @@ OLDEST = Metric(
     labels=("place",),
 )
 METRICS = (OPERATIONS, STUCK, LEASED, OLDEST)
+_STATES = (*UNFINISHED, OperationState.STUCK)
 
 
-def families(counts: Sequence[OperationCount], now: datetime) -> Iterator[Family]:
-    """The metrics of one reading."""
-    by_state: Counter[tuple[str, str]] = Counter()
-    leased: Counter[str] = Counter()
-    oldest: dict[str, float] = {CONTROL: 0.0}
+def families(counts: Sequence[OperationCount], places: Iterable[str], now: datetime) -> Iterator[Family]:
+    """The metrics of one reading. What there could be and is not is told as 0."""
+    by_state = Counter({(kind, state.value): 0 for kind in KINDS for state in _STATES})
+    leased = Counter(dict.fromkeys((CONTROL, *places), 0))
+    oldest = dict.fromkeys(leased, 0.0)
     for each in counts:
         by_state[each.kind, each.state.value] += each.operations
         if each.place:

@@ -161,7 +161,13 @@ def _unheard(_mode: str, _seconds: float) -> None:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url, pool_size=32, max_overflow=32, connect_args={"check_same_thread": False, "timeout": 60})
+    engine = create_engine(
+        url,
+        pool_size=32,
+        max_overflow=32,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False, "timeout": 60},
+    )
     name = engine.url.database
     if name and name != ":memory:":
         Path(name).parent.mkdir(parents=True, exist_ok=True)

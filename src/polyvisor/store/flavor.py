@@ -30,6 +30,7 @@ from sqlalchemy import (
 from polyvisor.model.errors import Conflict, Invalid, NotFound
 from polyvisor.model.flavor import Flavor, default_flavors
 from polyvisor.store.keyset import Key, after, ordered
+from polyvisor.store.locking import one_at_a_time
 from polyvisor.store.tables import Json, Moment, metadata
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ class Flavors:
 
     def bootstrap(self, now: datetime) -> None:
         """Give a cloud that has no flavor at all the usual ones."""
+        one_at_a_time(self._sql, "first_start")
         if self._sql.execute(select(flavor.c.number).limit(1)).first() is None:
             for record in default_flavors(now):
                 self.create(record)

@@ -56,6 +56,7 @@ def make_engine(url: URL, limits: Limits, application: str) -> Engine:
             max_overflow=0,
             pool_timeout=limits.free_seconds,
             pool_use_lifo=True,
+            hide_parameters=True,  # an error is logged, and they may be secrets
             connect_args=connect_arguments(limits, application),
         )
     except (ArgumentError, NoSuchModuleError) as error:

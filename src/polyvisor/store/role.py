@@ -43,9 +43,10 @@ class Roles:
 
     def create(self, record: Role) -> None:
         """A new role. Raises Conflict where the name is taken in its domain, or in the cloud."""
+        # First the counter, which one transaction has at a time: roles of no domain have no unique index.
+        changed(self._store)
         self._check_name(record.domain_id, record.name)
         _rows.add(self._sql, record)
-        changed(self._store)
 
     def find(self, role_id: str) -> Role | None:
         """A role, or None."""
@@ -82,10 +83,10 @@ class Roles:
 
     def update(self, record: Role, changes: dict[str, Any]) -> Role:
         """The role with other fields. Raises Conflict where the name is taken."""
+        changed(self._store)
         if "name" in changes and changes["name"] != record.name:
             self._check_name(record.domain_id, changes["name"])
         _rows.update(self._sql, record.id, changes)
-        changed(self._store)
         return self.get(record.id)
 
     def remove(self, role_id: str) -> None:

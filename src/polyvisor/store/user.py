@@ -18,7 +18,6 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     delete,
-    insert,
     select,
     update,
 )
@@ -27,8 +26,10 @@ from polyvisor.model.errors import Conflict, NotFound
 from polyvisor.model.user import LoginFailures, User, UserFilter
 from polyvisor.store.group import group_member
 from polyvisor.store.identity_changes import changed
+from polyvisor.store.locking import one_at_a_time
 from polyvisor.store.records import Records
 from polyvisor.store.tables import Json, Moment, metadata
+from polyvisor.store.upsert import insert_missing
 
 if TYPE_CHECKING:
     from polyvisor.store.store import Store
@@ -138,14 +139,13 @@ class Users:
 
     def note_failure(self, account: str, now: datetime, since: datetime) -> int:
         """Count a failed login, and forget all those before `since`; the failures in a row, this one included."""
+        # Two that forget the same rows in another order each must not wait for each other.
+        one_at_a_time(self._sql, "login_failure")
         self._sql.execute(delete(login_failure).where(login_failure.c.last_at < since))
+        insert_missing(self._sql, login_failure, [{"account": account, "count": 0, "last_at": now}])
         again = update(login_failure).where(login_failure.c.account == account)
         again = again.values(count=login_failure.c.count + 1, last_at=now)
-        count = self._sql.execute(again.returning(login_failure.c.count)).scalar()
-        if count is None:
-            self._sql.execute(insert(login_failure), {"account": account, "count": 1, "last_at": now})
-            return 1
-        return int(count)
+        return int(self._sql.execute(again.returning(login_failure.c.count)).scalar_one())
 
     def forget_failures(self, account: str) -> None:
         """A good login: the row of failures ends."""

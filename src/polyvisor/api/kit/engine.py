@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
+from sqlalchemy.exc import IntegrityError
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from polyvisor.api.kit.call import NO_VERSION, UNIDENTIFIED, Call, Request
@@ -19,9 +20,12 @@ from polyvisor.api.kit.service import Service
 from polyvisor.api.kit.statements import StatementCount
 from polyvisor.model.caller import Caller
 from polyvisor.model.errors import Invalid, NotFound, Unauthorized, Unsupported
+from polyvisor.store.outage import MaybeCommitted, is_outage, was_undone
 from polyvisor.store.store import Store
 
 Answer = Reply | StreamReply
+_TRIES = 4
+"""How often a handler runs at most while the database undoes what it did."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -48,17 +52,23 @@ class Engine:
                 version = service.microversions.negotiate(request.headers)
                 extra = service.microversions.headers(version)
             route, path = _route(found, request, version)
-            call = Call(
-                self.context,
-                request,
-                root=service.root,
-                prefix=service.prefix,
-                route=f"{route.method} {route.path}",
-                path=path,
-                version=version,
-                now=self.context.clock(),
-            )
-            answer = _ready(self._answer(route, call), extra)
+            for left in reversed(range(_TRIES)):
+                call = Call(
+                    self.context,
+                    request,
+                    root=service.root,
+                    prefix=service.prefix,
+                    route=f"{route.method} {route.path}",
+                    path=path,
+                    version=version,
+                    now=self.context.clock(),
+                )
+                try:
+                    answer = _ready(self._answer(route, call), extra)
+                    break
+                except Exception as error:
+                    if not left or not _may_run_again(route, error, first=left == _TRIES - 1):
+                        raise
         except Exception as error:  # noqa: BLE001 (whatever happens, the client gets an answer in its own form)
             answer = self.refuse(service, error, request, extra)
         if call is not None:
@@ -95,6 +105,15 @@ class Engine:
 
     def _transaction(self, route: Route) -> AbstractContextManager[Store]:
         return self.context.database.write() if route.writes else self.context.database.read()
+
+
+def _may_run_again(route: Route, error: Exception, *, first: bool) -> bool:
+    """Whether the database undid all that the handler did, through no fault of the request: it lost to another
+    transaction, made the same record as another at the same moment (then its second run says so in its own words), or
+    its connection was to a server that is not the primary any more."""
+    if not route.transaction or isinstance(error, MaybeCommitted):
+        return False  # a handler with transactions of its own may have committed some, or have read from a stream
+    return was_undone(error) or isinstance(error, IntegrityError) or (first and is_outage(error))
 
 
 def _identify(call: Call, caller: Caller) -> None:

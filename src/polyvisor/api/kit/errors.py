@@ -1,17 +1,17 @@
 """From an error to a status code, and to each service's own form of saying it."""
 
-import sqlite3
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from polyvisor.api.kit.microversion import NotAcceptable
 from polyvisor.model import errors
 from polyvisor.model.errors import PolyvisorError
 from polyvisor.model.record import Record
+from polyvisor.store.outage import is_busy, is_outage
 
 log = structlog.get_logger("polyvisor.api")
 
@@ -72,8 +72,12 @@ def failure_of(error: Exception, request_id: str) -> Failure:
         log.info("unstorable", request_id=request_id, reason=str(error))
         sentence = "A value of the request cannot be stored: a number is too large, or a text holds a NUL character."
         return Failure(status=400, sentence=sentence, request_id=request_id)
-    if _busy(error):
-        log.warning("database_busy", request_id=request_id, reason=str(error))
+    if is_outage(error):
+        # The log says so once, when it begins: not at every request.
+        sentence = "The database does not answer at this moment. Try again in a few seconds."
+        return Failure(status=503, sentence=sentence, request_id=request_id, headers={"Retry-After": "3"})
+    if is_busy(error):
+        log.warning("database_busy", request_id=request_id, reason=type(error).__name__)
         sentence = "The database is busy. Try again in a moment."
         return Failure(status=503, sentence=sentence, request_id=request_id, headers={"Retry-After": "1"})
     log.error("unexpected_error", request_id=request_id, exc_info=error)
@@ -81,14 +85,6 @@ def failure_of(error: Exception, request_id: str) -> Failure:
         f"An unexpected error prevented the server from fulfilling your request. Its log names it by {request_id}."
     )
     return Failure(status=500, sentence=sentence, request_id=request_id)
-
-
-def _busy(error: Exception) -> bool:
-    if not isinstance(error, DBAPIError):
-        return False
-    if isinstance(error.orig, sqlite3.OperationalError):
-        return "locked" in str(error.orig) or "busy" in str(error.orig)
-    return isinstance(error, OperationalError) or error.connection_invalidated
 
 
 def title(status: int) -> str:

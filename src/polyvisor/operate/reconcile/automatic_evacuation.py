@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from polyvisor.model.host import Host, HostState, HypervisorType
-from polyvisor.model.order import ServerEvacuate
-from polyvisor.model.server import Server, TaskState, VmState
-from polyvisor.operate import relocate
+from polyvisor.model.server import VmState
+from polyvisor.operate import evacuation, relocate
 from polyvisor.operate.tools import ControlTools
 from polyvisor.store.store import Store
 
@@ -51,8 +50,10 @@ def sweep(store: Store, tools: ControlTools, now: datetime) -> Verdict:
         for server in store.server.on_host(host.name):
             if len(begun) >= room:
                 return Verdict(begun=tuple(begun))
-            if server.vm_state in _STATES and server.task_state is not TaskState.DELETING:
-                begun += _begin(store, tools, host, server, shared, now)
+            if server.vm_state in _STATES and not evacuation.refusal(store, server, shared=shared):
+                log.warning("evacuating server %s: its host %s is down", server.id, host.name)
+                evacuation.begin(store, server, tools.new_id, now, may_rebuild=not shared, waits=True)
+                begun.append(server.id)
     return Verdict(begun=tuple(begun))
 
 
@@ -67,28 +68,3 @@ def _is_due(store: Store, tools: ControlTools, host: Host, since: datetime, now:
     if place is None or place.is_held(now) or since > place.seen_at:
         return False
     return now - place.seen_at > timedelta(seconds=tools.compute.evacuate_after_seconds)
-
-
-def _begin(store: Store, tools: ControlTools, host: Host, server: Server, shared: bool, now: datetime) -> list[str]:
-    if server.task_state is TaskState.REBUILDING or (not shared and not relocate.image_is_there(store, server)):
-        return []
-    log.warning("evacuating server %s: its host %s is down", server.id, host.name)
-    project = store.project.find(server.project_id)
-    store.operation.cancel(server.id, now)
-    id = tools.new_id()
-    store.operation.begin(
-        id=id,
-        kind="server.evacuate",
-        target_id=server.id,
-        project_id=server.project_id,
-        user_id="",
-        request_id=f"req-{id}",
-        args=msgspec.to_builtins(
-            ServerEvacuate(
-                server=server, project_name=project.name if project else "", may_rebuild=not shared, waits=True
-            )
-        ),
-        now=now,
-    )
-    store.server.change(server.id, task_state=TaskState.REBUILDING, updated_at=now)
-    return [server.id]

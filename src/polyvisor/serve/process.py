@@ -111,7 +111,7 @@ class _Process:
         self._configuration, self._data, self._database = configuration, data, database
         self._certificate = certificate
         self._observation = Observation(
-            ObserveSettings(metrics=configuration.metrics, traces=configuration.traces), "polyvisor-server"
+            ObserveSettings(metrics=configuration.metrics, traces=configuration.traces), "polyvisor-server", name
         )
         self._directory = Path(configuration.image.directory or data / "images").absolute()
         images = open_image_store(database, self._directory)

@@ -153,7 +153,7 @@ class Hosts:
     def changed(self, since: int) -> tuple[list[Host], list[str]]:
         """The hosts changed after change number `since`, and the names of those that went."""
         rows = self._sql.execute(select(*_COLUMNS, host.c.gone).where(host.c.change > since)).all()
-        return [_record(row[:-1]) for row in rows if not row.gone], [row.name for row in rows if row.gone]  # type: ignore[arg-type]
+        return [_record(row[:-1]) for row in rows if not row.gone], [row.report.name for row in rows if row.gone]  # type: ignore[arg-type]
 
     def join(self, records: Iterable[Host]) -> None:
         """Record hosts that are seen for the first time (or again, after they had gone)."""

@@ -201,6 +201,7 @@ class Named(SimulatedDriver):
     def __init__(self) -> None:
         super().__init__("sim", SimulatedSettings(hosts=1))
         self.names = {"one": "first"}
+        self.taken = 0
 
     def notes(self) -> dict[str, str]:
         """As Remembering has it."""
@@ -209,6 +210,10 @@ class Named(SimulatedDriver):
     def recall(self, notes: Mapping[str, str]) -> None:
         """As Remembering has it."""
         self.names |= notes
+
+    def take_over(self) -> None:
+        """As Remembering has it."""
+        self.taken += 1
 
 
 class Noting(Told):
@@ -250,3 +255,16 @@ def test_what_others_have_noted_is_recalled_and_not_noted_again() -> None:
     driver.close()
     assert driver.names == {"one": "theirs", "three": "third"}
     assert noting.order == ["inventory"]
+
+
+def test_a_place_is_taken_over_once_for_each_hold() -> None:
+    noting, driver, held = Noting(), Named(), OnePlace(epoch=1)
+    observer = observing(noting, driver, 0.02, held)
+    noting.until(lambda: len(noting.inventories) >= 3)
+    assert driver.taken == 1
+    held.current = None
+    held.current = 2
+    noting.until(lambda: noting.inventories[-1].epoch == 2)
+    observer.stop()
+    driver.close()
+    assert driver.taken == 2

@@ -158,6 +158,10 @@ class Remembering(Protocol):
     def recall(self, notes: Mapping[str, str]) -> None:
         """Take in what was noted; it wins over what this process has decided by itself."""
 
+    def take_over(self) -> None:
+        """The place is this process's now: end what the one before has open at the hypervisor, as far as was noted, so
+        that what it may yet send is refused there too. Raises Unreachable."""
+
 
 @runtime_checkable
 class SharedDisks(Protocol):

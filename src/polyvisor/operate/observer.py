@@ -42,6 +42,7 @@ class Observer:
         self._stopping = False
         self._watching = False
         self._noted: dict[str, str] = {}
+        self._taken: int | None = None
         self.trouble = "It was not looked at yet."
         """Why the place could not be served now, in a sentence; empty when it could."""
         self.looked = threading.Event()
@@ -73,6 +74,8 @@ class Observer:
             pass  # what others have noted of the place comes with the first answer
         while not self._stopping:
             epoch = self._holds.epoch(self._driver.place)
+            if epoch is not None and epoch != self._taken:
+                self._guarded(lambda epoch=epoch: self._take_over(epoch))  # type: ignore[misc]
             self._watch()
             self._guarded(lambda epoch=epoch: self._look(epoch))  # type: ignore[misc]
             self.looked.set()
@@ -105,6 +108,17 @@ class Observer:
             return
         self._note(epoch)
         self._link.inventory(found)
+
+    def _take_over(self, epoch: int) -> None:
+        """Once for each hold: what the process before has open is ended, and what is this one's is noted."""
+        try:
+            if isinstance(self._driver, Remembering):
+                self._driver.take_over()
+                self._note(epoch)
+        except HypervisorError as error:
+            log.warning("%s: what was open of the process before could not be ended yet: %s", self._driver.place, error)
+            return
+        self._taken = epoch
 
     def _inventory(self, epoch: int | None) -> Inventory:
         since = self._clock()

@@ -6,6 +6,7 @@ saves work, no more: what it guards is safe without it.
 """
 
 import contextlib
+import contextvars
 import json
 import threading
 import time
@@ -23,8 +24,8 @@ POLL_SECONDS = 1.0
 
 
 class DatastoreLock:
-    """A lock in a folder of a datastore. `owner` names this process's state: a lock it left behind in an earlier
-    life is taken over at once."""
+    """A lock in a folder of a datastore. `owner` is who may have it but once at a time, in whatever process: a lock
+    that it left behind in an earlier life is taken over at once."""
 
     _held: set[str] = set()  # owner and folder of those that this process holds
 
@@ -78,7 +79,9 @@ class DatastoreLock:
         self._number = number
         self._held.add(self._key)
         self._write(0)
-        self._beating = threading.Thread(target=self._beat, name="datastore-lock", daemon=True)
+        # In the step's own context: a step that may do no more must not keep its lock alive either.
+        beat = contextvars.copy_context()
+        self._beating = threading.Thread(target=beat.run, args=(self._beat,), name="datastore-lock", daemon=True)
         self._beating.start()
 
     def _write(self, count: int) -> None:

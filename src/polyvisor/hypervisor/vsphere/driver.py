@@ -3,7 +3,7 @@
 import functools
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -39,6 +39,8 @@ from polyvisor.model.power import Power
 
 log = logging.getLogger(__name__)
 CONSOLE_LOG_BYTES = 1 << 20
+SESSION_NOTE = "session"
+"""Beside the names of clusters, whose keys have a slash."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,11 +71,28 @@ class VsphereDriver:
         self._inventory = Inventory(self.session, place, state_dir)
         self._guests = Guests(self.session, self._inventory, cloud_id)
         self._power = Powering(self.session, self._guests)
-        self.images = DatastoreImages(self.session, cloud_id, state_dir)
+        self.images = DatastoreImages(self.session, cloud_id, state_dir, owner=f"{cloud_id}/{place}")
         self._maker = GuestMaker(self.session, self._inventory, self._guests, self.images, cloud_id)
         self._remover = GuestRemover(self.session, self._inventory, self._guests, self._power)
         self.watcher = Watcher(self.session, self._inventory, self._guests)
         self._foreign_mib: dict[str, int] = {}
+        self._before = ""
+
+    def notes(self) -> dict[str, str]:
+        """The names of clusters in the cloud, and which session is ours."""
+        return {**self._inventory.notes(), **({SESSION_NOTE: self.session.mark} if self.session.mark else {})}
+
+    def recall(self, notes: Mapping[str, str]) -> None:
+        """Take in the names that were given by the one before, and which session was its own."""
+        self._before = notes.get(SESSION_NOTE, "")
+        self._inventory.recall({key: name for key, name in notes.items() if key != SESSION_NOTE})
+
+    @_faults_told("take over")
+    def take_over(self) -> None:
+        """End the session of the one before: a call of it that is under way still is refused by vSphere. What was
+        known of the datastores from watching it is looked up anew."""
+        self.images.look_anew()
+        self.session.end_other(self._before)
 
     def close(self) -> None:
         """End the watch and the session. Guests run on."""

@@ -26,7 +26,7 @@ from polyvisor.hypervisor.vsphere.names import vm_folder
 from polyvisor.hypervisor.vsphere.placing import roomiest
 from polyvisor.hypervisor.vsphere.properties import read
 from polyvisor.hypervisor.vsphere.session import Session
-from polyvisor.hypervisor.vsphere.tasks import TaskFailed, finish
+from polyvisor.hypervisor.vsphere.tasks import CREATE_VM, LAY_DISK, TaskFailed, finish, wait_for_others
 from polyvisor.model.image import ImageRef
 from polyvisor.model.record import Record
 
@@ -85,11 +85,20 @@ class GuestMaker:
         site = _Site(files=files, hosts=hosts, source=source, progress=progress)
         self._config_spec(spec, files, GuestFiles())  # refuses what cannot be, before anything is laid
         fresh = files.make_folder(vm_folder(spec.server_id))
+        if not fresh and self._came_through(spec.server_id):
+            return
         laid = self._lay_root(site, spec, spec.image, fresh=fresh) if spec.image else GuestFiles()
         if spec.config_drive:
             files.put(f"{vm_folder(spec.server_id)}/{CONFIG_DRIVE}", config_drive.build(spec))
         made = GuestFiles(root_bytes=laid.root_bytes, boot_disc=laid.boot_disc, config_drive=spec.config_drive)
         self._create_vm(site, spec, made)
+
+    def _came_through(self, server_id: str) -> bool:
+        """Whether an earlier call, of this process or of one before it, has made the VM after all. Its tasks run on
+        though it was killed or its place was taken, and what they do must not meet with what is done now."""
+        if not wait_for_others(self._session, CREATE_VM | LAY_DISK, "make a server"):
+            return False
+        return self._guests.find_or_refuse(server_id) is not None
 
     def _config_spec(self, spec: GuestSpec, files: Files, laid: GuestFiles) -> Any:
         return config_spec(spec, self._cloud_id, files.store, laid, self._session.settings.disk_provisioning)

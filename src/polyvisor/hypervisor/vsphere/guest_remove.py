@@ -13,7 +13,7 @@ from polyvisor.hypervisor.vsphere.names import vm_folder
 from polyvisor.hypervisor.vsphere.power import Powering
 from polyvisor.hypervisor.vsphere.properties import Properties, read
 from polyvisor.hypervisor.vsphere.session import Session
-from polyvisor.hypervisor.vsphere.tasks import TaskFailed, finish, wait_for_others
+from polyvisor.hypervisor.vsphere.tasks import CREATE_VM, LAY_DISK, TaskFailed, finish, wait_for_others
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class GuestRemover:
     def destroy(self, server_id: str) -> None:
         """Remove the guest; where there is none, what an unfinished `create` left behind."""
         found = self._guests.find(server_id)
-        if found is None and wait_for_others(self._session, "Folder.createVm", "create a VM"):
+        if found is None and wait_for_others(self._session, CREATE_VM, "create a VM"):
             found = self._guests.find(server_id)  # a call of ours that was killed came through after all
         if found is None:
             self._sweep_up(server_id)
@@ -66,6 +66,7 @@ class GuestRemover:
                 seen.add(each.reference._moId)
                 files = Files(self._session, cluster, each)
                 if files.search("", vm_folder(server_id)):
+                    wait_for_others(self._session, LAY_DISK, "copy a disk")  # into that folder, it may be
                     log.info("removing what is left of server %s on %s", server_id, each.name)
                     files.delete(vm_folder(server_id))
         self._inventory.remove_empty_folders()

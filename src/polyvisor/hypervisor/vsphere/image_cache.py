@@ -7,7 +7,6 @@ last: what an upload that was killed left behind is removed by the next one.
 import contextlib
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -60,9 +59,10 @@ class Ready(Record):
 class DatastoreImages:
     """The cached images of one connection's datastores."""
 
-    def __init__(self, session: Session, cloud_id: str, state_dir: Path) -> None:
-        self._session, self._cloud_id = session, cloud_id
-        self._owner = f"{socket.gethostname()}:{state_dir.absolute()}"
+    def __init__(self, session: Session, cloud_id: str, state_dir: Path, owner: str) -> None:
+        """`owner` takes over at once what it has locked in an earlier life: the place, which one process has at a
+        time."""
+        self._session, self._cloud_id, self._owner = session, cloud_id, owner
         self._local = ImageCache(state_dir / "image-cache")
         self._lock = threading.Lock()
         self._locks: dict[tuple[str, str], threading.Lock] = {}
@@ -86,6 +86,11 @@ class DatastoreImages:
         known = frozenset(folder.rpartition("/")[2] for folder, _ in found)
         self._known[key] = (time.monotonic(), known)
         return known
+
+    def look_anew(self) -> None:
+        """Another process has brought images here: what is known is from before."""
+        with self._lock:
+            self._known.clear()
 
     def _note(self, files: Files, image_id: str, *, there: bool) -> None:
         with self._lock:

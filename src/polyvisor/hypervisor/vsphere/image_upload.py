@@ -6,6 +6,7 @@ disk of the kind asked for. Source: ResourcePool.ImportVApp and HttpNfcLease in 
 """
 
 import contextlib
+import contextvars
 import http.client
 import logging
 import threading
@@ -194,7 +195,9 @@ class _Beat:
         self._lease = lease
         self._percent = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="nfc-lease", daemon=True)
+        # In the step's own context: a step that may do no more must not keep its lease alive either.
+        beat = contextvars.copy_context()
+        self._thread = threading.Thread(target=beat.run, args=(self._run,), name="nfc-lease", daemon=True)
 
     def tell(self, progress: Callable[[float], None]) -> Callable[[float], None]:
         """The same, also remembered for the lease."""

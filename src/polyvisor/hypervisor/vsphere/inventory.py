@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -66,6 +66,15 @@ class Inventory:
             self._clusters = self._read()
             self._read_at = time.monotonic()
         return self._clusters
+
+    def notes(self) -> dict[str, str]:
+        """The names that clusters were given in the cloud, by what they are."""
+        return self._names.notes()
+
+    def recall(self, noted: Mapping[str, str]) -> None:
+        """Take in the names that were given by others."""
+        if self._names.recall(noted):
+            self._clusters = []
 
     def cluster(self, name: str) -> Cluster:
         """The cluster with this name in the cloud. Raises HypervisorError."""

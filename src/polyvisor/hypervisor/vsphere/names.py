@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 MAX_NAME = 80
@@ -64,6 +64,22 @@ class HostNames:
             self._names = {other: name for other, name in self._names.items() if name != chosen} | {key: chosen}
             self._save()
             return chosen
+
+    def notes(self) -> dict[str, str]:
+        """All names, by key."""
+        with self._lock:
+            return dict(self._names)
+
+    def recall(self, noted: Mapping[str, str]) -> bool:
+        """Take in the names that others have given; they win. Returns whether that changed any."""
+        with self._lock:
+            given = set(noted.values())
+            names = {key: name for key, name in self._names.items() if name not in given} | dict(noted)
+            if names == self._names:
+                return False
+            self._names = names
+            self._save()
+            return True
 
     def _save(self) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)

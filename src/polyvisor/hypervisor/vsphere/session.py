@@ -1,5 +1,6 @@
 """One login to a vCenter or ESXi host, shared by all threads, renewed when it ends, with every wait bounded."""
 
+import hashlib
 import http.client
 import logging
 import threading
@@ -41,6 +42,8 @@ class Session:
         self.generation = 0
         """Grows with each login; what belongs to a session (views, filters) is made anew when it has grown."""
         self.logins = 0
+        self.mark = ""
+        """Tells this login from others. It is made of the session's key, which is as good as a password."""
         self._lock = threading.Lock()
         self._closed = False
         self._refused: tuple[float, HypervisorError] | None = None
@@ -88,7 +91,7 @@ class Session:
         self.stub.forget_cookie()
         content: Any = vim.ServiceInstance("ServiceInstance", self.stub).RetrieveContent()
         try:
-            content.sessionManager.Login(self.settings.user, self.settings.secret(), None)
+            login = content.sessionManager.Login(self.settings.user, self.settings.secret(), None)
         except OSError as error:
             raise Unreachable(
                 f"The password file {self.settings.password_file} cannot be read: {error.strerror}."
@@ -103,9 +106,32 @@ class Session:
         except vmodl.MethodFault as fault:  # a vCenter that is starting has no single sign-on for a while
             raise Unreachable(f"{self.host} does not let {self.settings.user} log in now: {sentence(fault)}") from fault
         self._content = content
+        self.mark = _mark_of(login.key)
         self.generation += 1
         self.logins += 1
         log.info("logged in to %s (%s) as %s", self.host, content.about.fullName, self.settings.user)
+
+    def end_other(self, mark: str) -> None:
+        """End another login, of a process whose place was taken: what it may yet send is refused by the server.
+
+        Raises Unreachable. Where the user may not end sessions, that is logged, and the other's own guard has to do.
+        """
+        if not mark or mark == self.mark:
+            return
+        try:
+            manager = self.content.sessionManager
+            keys = [each.key for each in manager.sessionList if _mark_of(each.key) == mark]
+            if keys:
+                manager.TerminateSession(keys)
+                log.info("ended the session at %s of the process that served it before", self.host)
+        except vim.fault.NotFound:
+            log.debug("the session at %s of the process that served it before has just ended", self.host)
+        except vmodl.MethodFault as fault:
+            log.info(
+                "the session at %s of the process that served it before could not be ended: %s Give %s the privilege "
+                "Sessions.TerminateSession for that.",
+                self.host, sentence(fault), self.settings.user,
+            )  # fmt: skip
 
     def open(self, host: str = "", port: int = 0, trust: Trust | None = None, timeout: float = 0) -> Connection:
         """An HTTPS connection for bytes, to this server or, with its own trust, to an ESXi host."""
@@ -133,6 +159,10 @@ class Session:
         except Exception as error:  # noqa: BLE001 - the session ends by itself where the server is gone
             log.debug("logging out of %s failed: %s", self.host, error)
         self.stub.DropConnections()
+
+
+def _mark_of(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 class _Stub(SoapStubAdapter):  # type: ignore[misc]

@@ -104,14 +104,18 @@ def _tell(task: Any, progress: Callable[[float], None] | None, percent: Any) -> 
         raise
 
 
-def wait_for_others(session: Session, description_id: str, what: str) -> bool:
-    """Wait for the end of the tasks of one kind ("Folder.createVm") that run now, whoever started them: a process of
-    ours that was killed leaves its task running. Returns whether there were any."""
+CREATE_VM = frozenset({"Folder.createVm"})
+LAY_DISK = frozenset({"VirtualDiskManager.copyVirtualDisk", "VirtualDiskManager.extendVirtualDisk"})
+
+
+def wait_for_others(session: Session, kinds: frozenset[str], what: str) -> bool:
+    """Wait for the end of the tasks of these kinds that run now, whoever started them: a process of ours that was
+    killed, or whose place was taken, leaves its task running. Returns whether there were any."""
     recent = (read(session, session.content.taskManager, ["recentTask"]) or {}).get("recentTask", ())
     found = False
     for task in recent:
         info = read(session, task, ["info.descriptionId", "info.state"]) or {}
-        if info.get("info.descriptionId") == description_id and info.get("info.state") in ("queued", "running"):
+        if info.get("info.descriptionId") in kinds and info.get("info.state") in ("queued", "running"):
             found = True
             with contextlib.suppress(TaskFailed):
                 wait(session, task, what)

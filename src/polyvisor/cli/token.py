@@ -12,7 +12,7 @@ from rich.table import Table
 
 from polyvisor.api.agent import authority as authorities
 from polyvisor.api.agent.joining import new_token
-from polyvisor.cli.database import open_database
+from polyvisor.cli.database_options import database_options, open_database
 from polyvisor.model.agent import JoinToken
 from polyvisor.model.errors import NotFound
 from polyvisor.store.database import Database
@@ -37,18 +37,11 @@ class _Lifetime(click.ParamType[timedelta]):
 
 
 @click.group("token")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("polyvisor-data"),
-    show_default=True,
-    help="The data directory of `polyvisor up` or `polyvisor serve`.",
-)
-@click.option("--database", metavar="URL", help="The database's address, where it is not SQLite under --data.")
+@database_options
 @click.pass_context
-def command(ctx: click.Context, data: Path, database: str | None) -> None:
+def command(ctx: click.Context, data: Path, config: Path | None, database: str | None) -> None:
     """Make, list and delete the tokens with which agents join. Works beside a running cloud, and without one."""
-    opened = open_database(data, database)
+    opened = open_database(data, database, config)
     ctx.call_on_close(opened.close)
     ctx.obj = opened
 
@@ -78,7 +71,8 @@ def create(database: Database, places: tuple[str, ...], name: str, expires: time
     if name and not _NAME.match(name):
         raise click.BadParameter("Letters, digits and . _ - are what an agent's name is made of.", param_hint="--name")
     with database.read() as store:
-        unknown = sorted(set(places) - {one.name for one in store.place.list()} - store.host.places())
+        known = {one.place for one in store.agent.offered(places)} | store.host.places()
+        unknown = sorted(set(places) - known - {one.name for one in store.place.list()})
         urls = [url for one in store.control.list() if one.alive(now) for url in one.agent_urls]
     if unknown:
         raise NotFound(f"No place named {unknown[0]} is served yet. A new one needs no --place: the agent brings it.")

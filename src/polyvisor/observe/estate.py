@@ -95,7 +95,7 @@ class Estate(Collector):
         except TookTooLong:
             return None
         except Exception as error:  # noqa: BLE001 - whatever it is, the store cannot be read
-            log.warning("the database did not answer a scrape of metrics: %s", type(error).__name__)
+            log.warning("the store could not be read for a scrape of metrics", exc_info=error)
             found = None
         self._reading = None
         return found

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test bench demo package lock clean
+.PHONY: help setup lint test bench demo simulate package lock clean
 
 UV_VERSION := 0.13.8
 VENV := .venv
@@ -16,6 +16,8 @@ PYTHON_STAMP := $(VENV)/.installed
 # Where `make test` may use fewer or more processes: make test JOBS=4
 JOBS := 2
 TESTS := tests
+SEED := 1
+HISTORIES := 1000
 export PYTHONDONTWRITEBYTECODE :=
 
 help: ## Say what can be made
@@ -26,7 +28,7 @@ setup: $(SYSTEM_STAMP) $(PYTHON_STAMP) ## Install what is needed: system package
 lint: setup ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy src testbed tests $(wildcard demo bench)
+	$(BIN)/mypy src testbed tests $(wildcard demo bench deploy simulation)
 	$(BIN)/lint-imports --no-cache
 
 test: lint ## Check everything: lint, then every test
@@ -40,6 +42,9 @@ bench: setup ## Measure this cloud, and a peer beside it where PEER names one (a
 
 package: setup ## Build dist/polyvisor_VERSION_ARCHITECTURE.deb, and let lintian look at it
 	UV=$(UV) deploy/package
+
+simulate: setup ## Run histories of a cloud with faults, each decided by its seed: SEED=1 HISTORIES=1000 (or FOR=600 seconds; TRACE=1 tells all)
+	$(BIN)/python -m simulation --seed $(SEED) --histories $(HISTORIES) $(if $(FOR),--seconds $(FOR)) $(if $(TRACE),--trace)
 
 lock: $(SYSTEM_STAMP) $(filter $(CACHE)/%,$(UV)) ## Choose the newest Python packages that fit, and write them down
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \

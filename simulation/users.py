@@ -1,0 +1,143 @@
+"""What people ask of the cloud in a history, and what they were answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from polyvisor.store.outage import MaybeCommitted
+from simulation.api import Answer
+from simulation.database import Lost
+from simulation.hub import Process
+from simulation.network import NoAnswer
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+FLAVOR = "1"
+IMAGES = tuple(f"22222222-2222-4222-8222-22222222222{n}" for n in range(2))
+ANSWER_SECONDS = 20.0
+MOST_TRIES = 3
+
+ACTIONS: dict[str, dict[str, Any]] = {
+    "start": {"os-start": None},
+    "stop": {"os-stop": None},
+    "pause": {"pause": None},
+    "unpause": {"unpause": None},
+    "suspend": {"suspend": None},
+    "resume": {"resume": None},
+    "reboot": {"reboot": {"type": "SOFT"}},
+    "hard reboot": {"reboot": {"type": "HARD"}},
+    "console log": {"os-getConsoleOutput": {"length": 10}},
+}
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """Something that somebody asks for at a moment."""
+
+    at: float
+    kind: str
+    which: int
+    """Chooses the server, the image or the host: its number modulo how many there are."""
+    to: int
+    """Chooses the server process that is asked first."""
+
+
+class Users:
+    """Sends the wishes, tries again where no answer comes, and remembers what was answered with success."""
+
+    def __init__(self, world: World, wishes: tuple[Wish, ...]) -> None:
+        self.world = world
+        self.process = Process(world.hub, "users")
+        self.servers: list[str] = []
+        """Ids of the servers whose creation was answered with success."""
+        self.deleted: set[str] = set()
+        """Ids of those whose deletion was answered with success."""
+        self.delete_asked: set[str] = set()
+        self.images_deleted: set[str] = set()
+        self.refused = self.granted = 0
+        for wish in wishes:
+            world.hub.at(wish.at, lambda wish=wish: self._begin(wish))  # type: ignore[misc]
+
+    def _begin(self, wish: Wish) -> None:
+        self.process.spawn(lambda: self._ask(wish), wish.kind)
+
+    def _ask(self, wish: Wish) -> None:
+        if wish.kind == "create":
+            body = {"name": f"s{wish.which}", "flavorRef": FLAVOR, "imageRef": IMAGES[wish.which % len(IMAGES)],
+                    "networks": "none"}  # fmt: skip
+            answer = self._request(wish, "POST", "/servers", {"server": body})
+            if answer is not None and answer.status == 202:
+                self.servers.append(answer.body["server"]["id"])
+            return
+        if wish.kind == "image delete":
+            self._delete_image(wish)
+            return
+        if wish.kind in ("disable", "enable"):
+            host = self.world.host_names[wish.which % len(self.world.host_names)]
+            body = {"host": host, "binary": "nova-compute"}
+            self._request(wish, "PUT", f"/os-services/{wish.kind}", body, version="2.1")
+            return
+        if not self.servers:
+            return
+        id = self.servers[wish.which % len(self.servers)]
+        if wish.kind == "delete":
+            self.delete_asked.add(id)
+            answer = self._request(wish, "DELETE", f"/servers/{id}", None)
+            if answer is not None and answer.status == 204:
+                self.deleted.add(id)
+        else:
+            self._request(wish, "POST", f"/servers/{id}/action", ACTIONS[wish.kind])
+
+    def _request(self, wish: Wish, method: str, path: str, body: Any, version: str = "2.95") -> Answer | None:
+        world = self.world
+        for number in range(MOST_TRIES):
+            server = world.servers[(wish.to + number) % len(world.servers)]
+            world.say("users", "ask %s to %s %s", server.name, method, path if body is None else f"{path} {body}")
+            try:
+                answer: Answer = world.network.call(
+                    self.process,
+                    server.process,
+                    lambda server=server: server.answer(method, path, body, version),  # type: ignore[misc]
+                    ANSWER_SECONDS,
+                    f"{method} {path}",
+                )
+            except (NoAnswer, Lost, MaybeCommitted) as error:
+                world.say("users", "have no answer from %s: %s", server.name, error)
+                continue
+            world.say("users", "are answered %d %s", answer.status, _short(answer.body))
+            if answer.status >= 500:
+                world.note_error_answer(answer, method, path)
+                continue
+            self.granted += answer.status < 400
+            self.refused += answer.status >= 400
+            return answer
+        return None
+
+    def _delete_image(self, wish: Wish) -> None:
+        """As the Image API does it: the record goes first."""
+        world = self.world
+        id = IMAGES[wish.which % len(IMAGES)]
+        server = world.servers[wish.to % len(world.servers)]
+
+        def delete() -> bool:
+            if not server.ready:
+                raise NoAnswer("connection refused")
+            with server.database.write() as store:
+                if id not in store.image.ids():
+                    return False
+                store.image.delete(id, server.clock())
+            return True
+
+        try:
+            if world.network.call(self.process, server.process, delete, ANSWER_SECONDS, "image delete"):
+                self.images_deleted.add(id)
+                world.say("users", "have deleted image %s", id)
+        except (NoAnswer, Lost, MaybeCommitted) as error:
+            world.say("users", "do not know whether image %s is deleted: %s", id, error)
+
+
+def _short(body: Any) -> str:
+    text = str(body)
+    return text if len(text) <= 200 else text[:200] + "…"

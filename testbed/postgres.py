@@ -23,8 +23,6 @@ from testbed.process import alive, wait_for
 PREFIX = "pv-postgres-"
 PORT = 5432
 USER = "polyvisor"
-PASSWORD = "not-checked-here"
-"""Every password will do: a server of tests believes each name that comes from this machine."""
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
 MISSING = "PostgreSQL is missing: install Debian's package `postgresql` (setup/system-packages does)."
@@ -165,8 +163,8 @@ class TestPostgres:
     # Asking it
 
     def url(self, database: str = "postgres") -> str:
-        """SQLAlchemy's URL of one of its databases."""
-        return f"postgresql+psycopg://{USER}:{PASSWORD}@{self.address}:{self.port}/{database}"
+        """SQLAlchemy's URL of one of its databases. Any password will do: each name from this machine is believed."""
+        return f"postgresql+psycopg://{USER}@{self.address}:{self.port}/{database}"
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
         """A connection of the superuser that commits each statement by itself; the caller closes it."""
@@ -328,7 +326,7 @@ class Standby(TestPostgres):
 def many_hosts(servers: Sequence[TestPostgres], database: str) -> str:
     """The URL of a database that lives on whichever of the servers is the primary."""
     hosts = "&".join(f"host={server.address}:{server.port}" for server in servers)
-    return f"postgresql+psycopg://{USER}:{PASSWORD}@/{database}?{hosts}&target_session_attrs=read-write"
+    return f"postgresql+psycopg://{USER}@/{database}?{hosts}&target_session_attrs=read-write"
 
 
 def _program(name: str) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from polyvisor.cli.database import open_database
+from polyvisor.cli.database_options import database_options, open_database
 from polyvisor.model.errors import Conflict
 from polyvisor.model.host import Host
 from polyvisor.model.operation import UNFINISHED, Operation, OperationState
@@ -24,18 +24,11 @@ _POLL_SECONDS = 0.5
 
 
 @click.group("host")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("polyvisor-data"),
-    show_default=True,
-    help="The data directory of `polyvisor up` or `polyvisor serve`.",
-)
-@click.option("--database", metavar="URL", help="The database's address, where it is not SQLite under --data.")
+@database_options
 @click.pass_context
-def command(ctx: click.Context, data: Path, database: str | None) -> None:
+def command(ctx: click.Context, data: Path, config: Path | None, database: str | None) -> None:
     """List, disable, drain and evacuate hosts. Works beside a running cloud, which does what is asked for here."""
-    opened = open_database(data, database)
+    opened = open_database(data, database, config)
     ctx.call_on_close(opened.close)
     ctx.obj = opened
 

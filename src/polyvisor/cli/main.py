@@ -11,6 +11,7 @@ from polyvisor.model.errors import PolyvisorError
 _COMMANDS = {
     "agent": ("polyvisor.cli.agent", "Serve hypervisors for a cloud whose servers run elsewhere."),
     "agents": ("polyvisor.cli.agents", "List, revoke and forget the agents that have joined."),
+    "database": ("polyvisor.cli.database", "Upgrade, check and back up the cloud's database."),
     "host": ("polyvisor.cli.host", "List, disable, drain and evacuate hosts."),
     "serve": ("polyvisor.cli.serve", "Run one server of a cloud that has several, and agents."),
     "token": ("polyvisor.cli.token", "Make the tokens with which agents join."),

@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from polyvisor.cli.database import open_database
+from polyvisor.cli.database_options import database_options, open_database
 from polyvisor.model.operation import UNFINISHED, Operation, OperationState
 from polyvisor.store.database import Database
 
@@ -16,18 +16,11 @@ _ALL = "all"
 
 
 @click.group("operations")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("polyvisor-data"),
-    show_default=True,
-    help="The data directory of `polyvisor up`.",
-)
-@click.option("--database", metavar="URL", help="The database's address, where it is not SQLite under --data.")
+@database_options
 @click.pass_context
-def command(ctx: click.Context, data: Path, database: str | None) -> None:
+def command(ctx: click.Context, data: Path, config: Path | None, database: str | None) -> None:
     """List, show and retry durable operations. Works beside a running cloud, and without one."""
-    opened = open_database(data, database)
+    opened = open_database(data, database, config)
     ctx.call_on_close(opened.close)
     ctx.obj = opened
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from polyvisor.api.identity.keys import replace_all, rotate
-from polyvisor.cli.database import open_database
+from polyvisor.cli.database_options import database_options, open_database
 from polyvisor.model.token_key import TokenKey
 from polyvisor.serve.configuration import Configuration, read
 from polyvisor.store.database import Database
@@ -22,18 +22,11 @@ _MEANING = {
 
 
 @click.group("token-keys")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path("polyvisor-data"),
-    show_default=True,
-    help="The data directory of `polyvisor up`.",
-)
-@click.option("--database", metavar="URL", help="The database's address, where it is not SQLite under --data.")
+@database_options
 @click.pass_context
-def command(ctx: click.Context, data: Path, database: str | None) -> None:
+def command(ctx: click.Context, data: Path, config: Path | None, database: str | None) -> None:
     """List and rotate the keys that seal tokens. Works beside a running cloud, and without one."""
-    opened = open_database(data, database)
+    opened = open_database(data, database, config)
     ctx.call_on_close(opened.close)
     ctx.obj = (opened, data)
 

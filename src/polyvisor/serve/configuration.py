@@ -40,7 +40,12 @@ class Configuration(Record):
     region: str = "RegionOne"
     """The region's name in the catalogue."""
     database: str = ""
-    """Address of the database in SQLAlchemy's form; empty = SQLite under the data directory."""
+    """Address of the database: "postgresql://user@host:5432/name"; empty = SQLite under the data directory. The
+    environment variable POLYVISOR_DATABASE goes before it."""
+    database_password_file: str = ""
+    """A file with the database's password alone, where the address has none."""
+    database_connections: int = 32
+    """How many connections to PostgreSQL a process opens at most; two more carry wake-ups."""
     log_level: str = "info"
     """"debug", "info", "warning" or "error"."""
     log_format: Literal["auto", "text", "json"] = "auto"

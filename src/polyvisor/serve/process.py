@@ -23,14 +23,16 @@ from polyvisor.model.errors import Invalid
 from polyvisor.model.record import Record
 from polyvisor.observe.health import with_health
 from polyvisor.serve.agents_http import AgentsListener, OwnCertificate, bind_agents, urls_and_names
+from polyvisor.serve.clock import clock_of
 from polyvisor.serve.cloud import Cloud, utc_now
 from polyvisor.serve.configuration import Configuration, listen_address
+from polyvisor.serve.databases import ask_whether_it_is_there, open_cloud_database
 from polyvisor.serve.first_start import prepare
 from polyvisor.serve.http import HttpServer, bind, is_loopback
 from polyvisor.serve.image_store import open_image_store
 from polyvisor.serve.observation import Observation, ObserveSettings
 from polyvisor.serve.readiness import checks
-from polyvisor.serve.schema import bring_up_to_date
+from polyvisor.serve.schema import bring_up_to_date, check_usable, look
 from polyvisor.serve.tls import Certificate, own_certificate
 from polyvisor.store.database import Database
 
@@ -54,12 +56,19 @@ class Ready(Record):
 
 
 def run(
-    configuration: Configuration, data: Path, name: str, ready: Callable[[Ready], None], *, keep_endpoints: bool = False
+    configuration: Configuration,
+    data: Path,
+    name: str,
+    ready: Callable[[Ready], None],
+    *,
+    keep_endpoints: bool = False,
+    upgrade: bool = True,
 ) -> bool:
     """Run until stopped by SIGINT or SIGTERM; whether every step that was under way has ended by then.
 
     `name`: the process's in the list of services; empty = the machine's. `keep_endpoints`: leave the catalogue's
-    addresses as they are. Raises Invalid for what the operator has to change.
+    addresses as they are. `upgrade`: bring an older schema up to date first, instead of refusing to run on it. Raises
+    Invalid for what the operator has to change.
     """
     # A hypervisor's user may have to pass through DATA to its guests' disks: what lies beside them is ours alone.
     os.umask(0o077)
@@ -73,10 +82,15 @@ def run(
         port = sock.getsockname()[1]
         certificate = _certificate(configuration, data, host)
         url = configuration.api.public_url or _url(host, port, certificate)
-        database = Database(configuration.database or f"sqlite:///{data / 'polyvisor.db'}")
+        database = open_cloud_database(configuration, data, f"polyvisor {name or socket.gethostname()}")
         try:
+            ask_whether_it_is_there(database)
             with _alone_on(database):
-                bring_up_to_date(database)
+                if upgrade or look(database).revision is None:
+                    # Where others may be at work, nothing is taken away: that is the operator's to say.
+                    bring_up_to_date(database, contract=database.is_sqlite)
+                check_usable(look(database))
+                database.connect_signals()
                 passwords = Passwords(configuration.identity)
                 cloud_id = prepare(
                     database,
@@ -109,6 +123,7 @@ class _Process:
         certificate: Certificate | None,
     ) -> None:
         self._configuration, self._data, self._database = configuration, data, database
+        self._clock = clock_of(database)
         self._certificate = certificate
         self._observation = Observation(
             ObserveSettings(metrics=configuration.metrics, traces=configuration.traces), "polyvisor-server", name
@@ -116,7 +131,14 @@ class _Process:
         self._directory = Path(configuration.image.directory or data / "images").absolute()
         images = open_image_store(database, self._directory)
         self._cloud = Cloud(
-            configuration, data, database, cloud_id, self._observation, images, name or socket.gethostname()
+            configuration,
+            data,
+            database,
+            cloud_id,
+            self._observation,
+            images,
+            name or socket.gethostname(),
+            clock=self._clock,
         )
         self._app = self._build_app(passwords)
         self._observation.checks(checks(database))
@@ -145,6 +167,7 @@ class _Process:
             lambda: self._observation.drain(self._configuration.api.drain_seconds),
         )
         try:
+            self._clock.start()
             self._cloud.start(self._agent_urls)
             if self._listener is not None:
                 self._listener.start()
@@ -159,6 +182,7 @@ class _Process:
             self._listener.stop()
         ended = self._cloud.stop()
         self._app.close()
+        self._clock.stop()
         self._observation.close()
         return ended
 
@@ -173,7 +197,7 @@ class _Process:
         sock, host, port = bind_agents(settings.listen)
         self._agent_urls, names = urls_and_names(settings.public_urls, host, port)
         authority = authorities.ensure(self._database, utc_now())
-        app = AgentApp(self._database, self._cloud.gate, authority, self._cloud.images, settings, utc_now)
+        app = AgentApp(self._database, self._cloud.gate, authority, self._cloud.images, settings, self._clock)
         certificate = OwnCertificate(authority, names, self._data / "agents-tls")
         return AgentsListener(app, sock, certificate, utc_now)
 
@@ -186,6 +210,7 @@ class _Process:
             settings,
             [self._cloud.images, passwords, configuration.compute, configuration.identity, configuration.image],
             [identity, image, compute],
+            clock=self._clock,
             observers=self._observation.api_observers(),
             tracing=self._observation.traces,
         )

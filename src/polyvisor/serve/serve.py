@@ -17,4 +17,4 @@ def serve(configuration: Configuration, data: Path, name: str, ready: Callable[[
             "it to a `polyvisor agent` beside the hypervisor, or run all in one process with `polyvisor up`."
         )
     # Without a public address each server would write its own into the catalogue that all share.
-    return run(configuration, data, name, ready, keep_endpoints=not configuration.api.public_url)
+    return run(configuration, data, name, ready, keep_endpoints=not configuration.api.public_url, upgrade=False)

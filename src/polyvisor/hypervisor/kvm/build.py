@@ -1,5 +1,6 @@
 """Makes a guest: its files first, its definition last, so that a guest that is defined is whole."""
 
+from pathlib import Path
 from typing import Any
 
 from polyvisor.hypervisor import config_drive
@@ -34,7 +35,7 @@ class Builder:
         self._machine(spec, facts)
         cached = None
         if spec.image is None:
-            instance.begin(Note(spec=spec))
+            instance.begin(Note(spec=spec, host=facts.name))
         else:
             cached = self._take_image(instance, spec, facts, source, progress)
         progress(0.0, "disks")
@@ -49,6 +50,33 @@ class Builder:
             )
         _make_again(instance, spec)
         progress(1.0, "disks")
+        definition = self._definition(instance, instance.note(), facts)
+        self._connection.run(lambda link: _define_once(link, spec.server_id, definition))
+
+    def take_over(
+        self, instance: Instance, spec: GuestSpec, facts: Facts, source: ImageSource, progress: Progress
+    ) -> None:
+        """Define a guest on files that another host has made, on storage that both share, and call them this host's.
+
+        Raises HypervisorError where they do not lie there, or another host has them in use.
+        """
+        self._machine(spec, facts)
+        note = instance.note()
+        if note is None or not (instance.root.exists() or note.base):
+            raise HypervisorError(
+                f"The disks of server {instance.server_id} are not in {instance.directory.parent}: the hosts do not "
+                f"share that directory any more."
+            )
+        if note.base and not Path(note.base).exists():
+            # The image cache need not be shared: this host has, or makes, its own copy.
+            self._take_image(instance, spec, facts, source, progress)
+        else:
+            instance.begin(Note(spec=spec, base=note.base, base_format=note.base_format, host=facts.name))
+        taken = instance.note()
+        if taken is not None and taken.base and instance.root.exists() and not _is_installer(spec):
+            # Each time, for a run before this one may have ended right here. QEMU's lock refuses a disk that is in use.
+            disks.rebase(instance.root, Path(taken.base), taken.base_format)
+        _make_again(instance, spec)
         definition = self._definition(instance, instance.note(), facts)
         self._connection.run(lambda link: _define_once(link, spec.server_id, definition))
 
@@ -88,7 +116,8 @@ class Builder:
 
         def note(cached: CachedImage) -> None:
             _check_size(spec, cached)
-            instance.begin(Note(spec=spec, base=str(cached.path), base_format=qemu_format(cached)))
+            base, base_format = str(cached.path), qemu_format(cached)
+            instance.begin(Note(spec=spec, base=base, base_format=base_format, host=facts.name))
 
         while True:
             self._images.ready(spec.image, facts.kind, source, progress)

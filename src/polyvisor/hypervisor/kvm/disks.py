@@ -18,6 +18,18 @@ def overlay(path: Path, base: Path, base_format: str, size_bytes: int) -> None:
     _run(["qemu-img", "create", "-q", "-f", "qcow2", "-o", options, str(path), str(size_bytes)])
 
 
+def rebase(path: Path, base: Path, base_format: str) -> None:
+    """Have the disk find the same cached image at another path. Fails while any host has the disk in use."""
+    try:
+        _run(["qemu-img", "rebase", "-u", "-f", "qcow2", "-F", base_format, "-b", str(base), str(path)])
+    except HypervisorError as error:
+        if "another process" not in str(error):
+            raise
+        raise HypervisorError(
+            f"The disk {path} is locked: the guest still runs on another host. Switch that host off first."
+        ) from None
+
+
 def blank(path: Path, size_bytes: int) -> None:
     """Write an empty qcow2 disk."""
     _run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), str(size_bytes)])

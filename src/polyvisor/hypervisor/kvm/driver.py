@@ -98,7 +98,26 @@ class KvmDriver:
                 f"first."
             )
         with on_files("make the guest's files"):
+            instance.check_belongs_to(facts.name)
             self._builder.make(instance, spec, facts, source, progress)
+
+    def take_over(self, host: str, spec: GuestSpec, source: ImageSource, progress: Progress) -> None:
+        """Define the guest on files that lie in the instances directory, which other hosts share."""
+        facts = self._check_host(host)
+        if self._owner(spec.server_id) not in (None, self._cloud_id):
+            raise HypervisorError(f"A guest with the id {spec.server_id} is there already, and is not this cloud's.")
+        with on_files("take over the guest's files"):
+            self._builder.take_over(Instance(self._instances, spec.server_id), spec, facts, source, progress)
+
+    def let_go(self, server_id: str, to: str) -> None:
+        """End the guest and forget it; its files stay where they are, and are another host's."""
+        mine = self._owner(server_id)
+        if mine not in (None, self._cloud_id):
+            raise HypervisorError(f"This cloud did not make the guest {server_id}; it is left alone.")
+        if mine is not None:
+            self._slow.run(lambda link: self._undefine(link, server_id, keep_files=True))
+        with on_files("hand over the guest's files"):
+            Instance(self._instances, server_id).hand_over(self._host.facts().name, to)
 
     def destroy(self, server_id: str) -> None:
         """End the guest, forget it, remove its directory."""
@@ -111,13 +130,19 @@ class KvmDriver:
                     f"in libvirt, then delete the server again."
                 )
             return
+        with on_files("look whose the guest's files are"):
+            own = instance.belongs_to(self._host.facts().name)
         if mine is not None:
-            self._slow.run(lambda link: self._undefine(link, server_id))
-        with on_files("remove the guest's files"):
-            instance.remove()
+            self._slow.run(lambda link: self._undefine(link, server_id, keep_files=not own))
+        if own:  # else a host that shares the storage runs the server on them
+            with on_files("remove the guest's files"):
+                instance.remove()
 
     def set_power(self, server_id: str, power: Power) -> None:
         """Change the power; saving and restoring a large memory go on in libvirt after this has returned."""
+        if power is Power.ON:
+            with on_files("look whose the guest's files are"):
+                Instance(self._instances, server_id).check_belongs_to(self._host.facts().name)
         self._on_guest_slowly(server_id, lambda domain: transitions.change(domain, power))
 
     def shut_down(self, server_id: str) -> None:
@@ -136,6 +161,7 @@ class KvmDriver:
             raise HypervisorError(f"This cloud did not make the guest {server_id}; it is left alone.")
         facts = self._host.facts()
         with on_files("make the guest's files"):
+            instance.check_belongs_to(facts.name)
             self._builder.renew(instance, facts)
         self._on_guest_slowly(server_id, lambda domain: transitions.change(domain, Power.ON))
 
@@ -181,10 +207,10 @@ class KvmDriver:
             raise HypervisorError(f"There is no guest of server {server_id} on this host.")
         return domain
 
-    def _undefine(self, link: Any, server_id: str) -> None:
+    def _undefine(self, link: Any, server_id: str, *, keep_files: bool) -> None:
         domain = guests.find(link, server_id)
         if domain is not None:
-            transitions.undefine(domain)
+            transitions.undefine(domain, keep_files=keep_files)
 
     def _server_ids(self) -> set[str]:
         return {guest.server_id for guest in self.guests() if guest.server_id}

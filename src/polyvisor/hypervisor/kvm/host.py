@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from polyvisor.hypervisor import storage_mark
 from polyvisor.hypervisor.kvm import capabilities
 from polyvisor.hypervisor.kvm.access import closed_to, let_through
 from polyvisor.hypervisor.kvm.capabilities import DomainCapabilities, HostCapabilities
@@ -91,7 +92,7 @@ class HostReader:
         """The report, with memory, processors and disk as they are now."""
         facts = self.facts()
         memory_mib, vcpus = self._connection.run(_memory_and_processors)
-        disk = _disk(self._directories[0])
+        disk = storage_mark.marked(_disk(self._directories[0]), self._directories[0], facts.name)
         return HostReport(
             name=facts.name,
             hypervisor_type=facts.kind,

@@ -42,6 +42,9 @@ class Note(Record):
     """The cached image its root disk is based on, or that it boots from; "" = none."""
     base_format: str = ""
     """QEMU's name of its format."""
+    host: str = ""
+    """Whose files these are, on storage that several hosts share: no other host starts on them, or removes them.
+    Empty = the host's that has them (made before this was noted)."""
 
 
 class Instance:
@@ -77,6 +80,26 @@ class Instance:
             return msgspec.json.decode((self.directory / _NOTE).read_bytes(), type=Note)
         except (OSError, msgspec.MsgspecError):
             return None
+
+    def belongs_to(self, host: str) -> bool:
+        """Whether nobody but this host has taken the files."""
+        note = self.note()
+        return note is None or note.host in ("", host)
+
+    def check_belongs_to(self, host: str) -> None:
+        """Raise HypervisorError where another host has taken the files over."""
+        note = self.note()
+        if note is not None and note.host not in ("", host):
+            raise HypervisorError(
+                f"The disks of server {self.server_id} were taken over by {note.host}: the guest runs there alone."
+            )
+
+    def hand_over(self, host: str, to: str) -> None:
+        """What is this host's is another's from now on."""
+        note = self.note()
+        if note is not None and note.host in ("", host):
+            told = msgspec.structs.replace(note, host=to)
+            self.write(self.directory / _NOTE, lambda path: path.write_bytes(msgspec.json.encode(told)))
 
     def make(self, path: Path, maker: Callable[[Path], object]) -> None:
         """Have `maker` write the file, unless it is there: it appears whole or not at all."""

@@ -92,8 +92,8 @@ def _suspended(domain: Any, now: Power) -> None:
     domain.managedSave(libvirt.VIR_DOMAIN_SAVE_RUNNING)
 
 
-def undefine(domain: Any) -> None:
-    """End the guest and forget it, with all that libvirt keeps of it."""
+def undefine(domain: Any, *, keep_files: bool = False) -> None:
+    """End the guest and forget it, with all that libvirt keeps of it; `keep_files`: not its UEFI variables."""
     import libvirt
 
     kill(domain)
@@ -101,7 +101,7 @@ def undefine(domain: Any) -> None:
         libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
         | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
         | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-        | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        | (libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM if keep_files else libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
     )
     try:
         domain.undefineFlags(flags)

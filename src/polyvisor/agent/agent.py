@@ -103,6 +103,7 @@ class Agent:
 
     def _watch(self, stopping: threading.Event) -> None:
         pause = min(STATUS_SECONDS, watchdog_seconds() or STATUS_SECONDS)
+        status.write(self._files, self.status())
         while not stopping.wait(pause):
             status.write(self._files, self.status())
             if self._steady() - self._station.heartbeat.tried_at < HUNG_SECONDS:

@@ -34,6 +34,7 @@ from polyvisor.serve.observation import Observation, ObserveSettings
 from polyvisor.serve.readiness import checks
 from polyvisor.serve.schema import bring_up_to_date, check_usable, look
 from polyvisor.serve.tls import Certificate, own_certificate
+from polyvisor.serve.watched import Watched
 from polyvisor.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -142,6 +143,7 @@ class _Process:
         )
         self._app = self._build_app(passwords)
         self._observation.checks(checks(database))
+        self._watched = Watched(lambda: self._observation.health.alive()[0] == 200)
         self._agent_urls: tuple[str, ...] = ()
         self._listener = self._agents() if configuration.agents.listen else None
 
@@ -163,8 +165,8 @@ class _Process:
             with_health(self._app, self._observation.health),
             sock,
             self._certificate,
-            lambda: ready(told),
-            lambda: self._observation.drain(self._configuration.api.drain_seconds),
+            lambda: self._up(told, ready),
+            self._drain,
         )
         try:
             self._clock.start()
@@ -175,6 +177,14 @@ class _Process:
         finally:
             ended = self._stop()
         return ended
+
+    def _up(self, told: Ready, ready: Callable[[Ready], None]) -> None:
+        ready(told)
+        self._watched.begin(f"serves at {told.url}")
+
+    def _drain(self) -> float:
+        self._watched.end()
+        return self._observation.drain(self._configuration.api.drain_seconds)
 
     def _stop(self) -> bool:
         if self._listener is not None:

@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from polyvisor.serve.tls import own_certificate
 from testbed.postgres import TestPostgres

@@ -32,9 +32,10 @@ class Own:
 
 
 @contextmanager
-def own_cloud(hosts: int) -> Iterator[Own]:
-    """Up until the block ends; nothing of it stays."""
+def own_cloud(hosts: int, settings: str = "") -> Iterator[Own]:
+    """Up until the block ends; nothing of it stays. `settings`: its polyvisor.toml."""
     data = Path(tempfile.mkdtemp(prefix="polyvisor-bench-"))
+    (data / "polyvisor.toml").write_text(settings, encoding="utf-8")
     command = [sys.executable, "-m", "polyvisor", "up", "--data", str(data), "--listen", "127.0.0.1:0"]
     command += ["--simulated", str(hosts), "--log-level", "warning"]
     started = time.perf_counter()

@@ -139,7 +139,7 @@ def run(
             kinds,
             configuration.operate,
             watch=observation.watch,
-            counted=observation.link.counted,
+            counted=observation.counted,
         )
         observation.station(agent.station, kinds)
         observation.files({"data": files.directory}, {"agent": files.path(KEY_AND_CERTIFICATE)})

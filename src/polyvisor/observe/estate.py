@@ -94,7 +94,7 @@ class Estate(Collector):
             found = self._reading.result(self._patience_seconds)
         except TookTooLong:
             return None
-        except Exception as error:  # noqa: BLE001 - whatever it is, the store cannot be read
+        except Exception as error:
             log.warning("the store could not be read for a scrape of metrics", exc_info=error)
             found = None
         self._reading = None

@@ -8,7 +8,8 @@ class MetricsSettings(Record):
 
     listen: str = "auto"
     """HOST:PORT of a listener of its own; "auto" = 127.0.0.1:9464, or a free port of loopback where that one is taken
-    (the start says which); "none" = no listener. Beyond loopback it needs `token_file`, and is served by TLS."""
+    (the start says which); "none" = no listener, and without a `textfile` nothing is counted. Beyond loopback it needs
+    `token_file`, and is served by TLS."""
     token_file: str = ""
     """A file with the token that a reader must send as `Authorization: Bearer TOKEN`; empty = loopback is open to all
     on this machine."""

@@ -70,7 +70,7 @@ class Cloud:
         source = LocalImageSource(self.images)
         kinds = {wanted.name: wanted.driver for wanted in configuration.hypervisor}
         self._station = Station(
-            observation.link.counted(link),
+            observation.counted(link),
             self.drivers,
             kinds,
             KINDS,

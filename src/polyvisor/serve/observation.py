@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from prometheus_client import CollectorRegistry
 
@@ -26,7 +27,9 @@ from polyvisor.observe.settings import MetricsSettings, TracesSettings
 from polyvisor.observe.station import LinkMetrics, StationMetrics
 from polyvisor.observe.telemetry import Telemetry
 from polyvisor.operate.heartbeat import Heartbeat
+from polyvisor.operate.link import Link
 from polyvisor.operate.station import Station
+from polyvisor.operate.watch import UNWATCHED, Watch
 from polyvisor.serve.configuration import listen_address
 from polyvisor.serve.http import bind, is_loopback
 from polyvisor.serve.tls import own_certificate
@@ -60,8 +63,11 @@ class Observation:
         self._settings = settings.metrics
         self.registry = CollectorRegistry()
         self.traces = traces.start(settings.traces, service, instance or socket.gethostname())
-        self.watch = Telemetry(self.registry, self.traces)
-        self.link = LinkMetrics(self.registry)
+        self._counts = settings.metrics.listen != "none" or bool(settings.metrics.textfile)
+        """Whether anybody can read what is counted; else nothing is."""
+        watched = self._counts or self.traces is not None
+        self.watch: Watch = Telemetry(self.registry, self.traces) if watched else UNWATCHED
+        self._link = LinkMetrics(self.registry)
         self._pulses: list[Pulse] = []
         self._checks: list[Check] = []
         self._disks: dict[str, Path] = {}
@@ -79,13 +85,20 @@ class Observation:
         self._pulses.append(made)
         return made
 
+    def counted(self, link: Link) -> Link:
+        """The link, with its calls counted."""
+        return cast("Link", self._link.counted(link)) if self._counts else link
+
     def api_observers(self) -> list[Observer]:
         """What sees each request to the API: the log, the metrics, and the traces."""
-        recorded = [self.traces.request] if self.traces is not None else []
-        return [write_access, Requests(self.registry), *recorded]
+        counting = [Requests(self.registry)] if self._counts else []
+        recording = [self.traces.request] if self.traces is not None else []
+        return [write_access, *counting, *recording]
 
     def store(self, database: Database, clock: Callable[[], datetime]) -> None:
         """Tell what the store knows, and how this process uses it."""
+        if not self._counts:
+            return
         Connections(database, self.registry)
         self._estate = Estate(database, clock, self._settings.most_hosts)
         self.registry.register(self._estate)

@@ -40,7 +40,6 @@ class Engine:
     def serve(self, service: Service, found: Found, request: Request) -> tuple[Answer, Call | None]:
         """The answer to a request whose path is known, and its call where it came that far. Raises nothing."""
         self.statements.reset()
-        clear_contextvars()  # the thread has served another request before
         bind_contextvars(request_id=request.id)
         call: Call | None = None
         extra: dict[str, str] = {}
@@ -73,6 +72,7 @@ class Engine:
             answer = self.refuse(service, error, request, extra)
         if call is not None:
             call.statements = self.statements.value
+        clear_contextvars()  # the thread serves others next
         return answer, call
 
     def refuse(self, service: Service, error: Exception, request: Request, extra: Mapping[str, str] = {}) -> Reply:

@@ -6,16 +6,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from polyvisor.hypervisor.driver import HypervisorError
 from polyvisor.hypervisor.storage_mark import marked
 from polyvisor.model.host import Capacity, Datastore, HostReport, HostState, HypervisorType, disks_shared
 from polyvisor.model.image import ImageStatus
+from polyvisor.model.link import Inventory
 from polyvisor.model.migration import MigrationStatus, MigrationType
 from polyvisor.model.operation import OperationState
 from polyvisor.model.power import Power
 from polyvisor.model.server import Server, VmState
+from polyvisor.operate import inventory
 from tests.operate.cloud import IMAGE
 from tests.operate.places import Places, Running
 
@@ -350,3 +353,22 @@ def test_the_state_of_hosts_is_what_decides(cloud: Places, server: Server) -> No
     assert cloud.running() == [Running(at(server), server.id)]
     with cloud.database.read() as store:
         assert all(host.state is HostState.UP for host in store.host.list())
+
+
+def test_two_guests_with_one_id_are_reported_and_the_one_that_runs_counts(cloud: Places, server: Server) -> None:
+    """A fenced agent and its successor may both have made it in one vCenter."""
+    home = at(server)
+    driver = cloud.drivers[home]
+    [own] = driver.guests()
+    other = msgspec.structs.replace(own, power=Power.OFF)
+    for guests in ((own, other), (other, own)):
+        cloud.now += timedelta(seconds=1)
+        found = Inventory(place=home, since=cloud.now, hosts=tuple(driver.hosts()), guests=guests)
+        cloud.now += timedelta(seconds=1)
+        with cloud.database.write() as store:
+            inventory.take(store, cloud.engine.tools, found, cloud.now)
+            [warning] = store.host.get(str(server.host)).report.warnings
+        assert "more than one guest" in warning
+        assert server.id in warning
+        assert cloud.server(server.id).vm_state is VmState.ACTIVE
+    assert cloud.unfinished() == []

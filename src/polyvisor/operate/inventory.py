@@ -35,7 +35,7 @@ def take(store: Store, tools: ControlTools, found: Inventory, now: datetime) -> 
     found = stray_guest.sweep(store, tools, found, {server.id for server in servers}, busy, now)
     _join_or_update(store, tools, found, known, now)
     _leave(store, found, known, now)
-    guests = {guest.server_id: guest for guest in found.guests if guest.server_id is not None}
+    guests = stray_guest.by_server(found.guests)
     for server in servers:
         if server.id in busy or server.updated_at >= found.since:
             continue  # its operation knows better, or knew it later

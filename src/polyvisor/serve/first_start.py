@@ -67,12 +67,9 @@ def prepare(
         new_id=lambda: uuid.uuid4().hex,
         keep_endpoints=keep_endpoints,
     )
-    if (
-        known is not None
-        or "admin" in made
-        or (tried is not None and _is_admins(database, passwords, first.admin, now))
-    ):
-        write_private(path, text)
+    mine = known is not None or "admin" in made
+    if mine or (tried is not None and _is_admins(database, passwords, first.admin, now)):
+        _tell(path, text)
     else:
         log.info("another server has made this cloud: its clouds.yaml has the passwords of the first users")
     pending.unlink(missing_ok=True)
@@ -84,6 +81,11 @@ def prepare(
     except IntegrityError:
         log.debug("another server has made the first flavors")
     return cloud_id
+
+
+def _tell(path: Path, text: bytes) -> None:
+    """The users are made, and these are their passwords."""
+    write_private(path, text)
 
 
 def _is_admins(database: Database, passwords: Passwords, password: str, now: datetime) -> bool:

@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import update
 
 from polyvisor.model.held_place import HeldPlace
+from polyvisor.model.link import Report
 from polyvisor.model.power import Power
 from polyvisor.model.server import Server, VmState
 from polyvisor.model.settings import ComputeSettings
-from polyvisor.operate.reconcile import automatic_evacuation, lost_target, silent_place
+from polyvisor.operate.reconcile import automatic_evacuation, lost_host, silent_place
 from polyvisor.operate.reconcile.silent_place import SILENCE, Vigil
 from polyvisor.operate.watchman import Watchman
 from polyvisor.store.operation import operation
@@ -136,7 +137,7 @@ def test_a_host_that_falls_silent_while_a_server_is_on_its_way_there_is_passed_o
     for _ in range(200):
         later(cloud, 5)
         with cloud.database.write() as store:
-            lost_target.sweep(store, cloud.now)
+            lost_host.sweep(store, cloud.now)
         cloud.turn(cloud.work(cloud.turn()), most=0)
         if not cloud.unfinished():
             break
@@ -144,6 +145,37 @@ def test_a_host_that_falls_silent_while_a_server_is_on_its_way_there_is_passed_o
     assert after.place not in (home, lost)
     assert after.vm_state is VmState.ACTIVE
     cloud.come_back(lost)
+    cloud.come_back(home)
+    cloud.settle()
+    assert cloud.running() == [Running(str(after.place), server.id)]
+    assert cloud.guests() == [(str(after.place), server.id)]
+    assert cloud.disk(server.id) == disk
+
+
+@pytest.mark.parametrize("turns", range(1, 7))
+def test_a_server_whose_old_host_dies_while_it_moves_can_be_evacuated(cloud: Places, turns: int) -> None:
+    server = cloud.make_server()
+    home = str(server.place)
+    disk = cloud.disk(server.id)
+    cloud.ask_to_move(server.id)
+    reports: tuple[Report, ...] = ()
+    for _ in range(turns):
+        reports = cloud.step(reports)
+    cloud.turn(reports, most=0)
+    cloud.fail(home)
+    for _ in range(100):
+        later(cloud, 5)
+        with cloud.database.write() as store:
+            lost_host.sweep(store, cloud.now)
+        cloud.turn(cloud.work(cloud.turn()), most=0)
+        if not cloud.unfinished():
+            break
+    if cloud.server(server.id).place == home:
+        cloud.ask_to_evacuate(server.id)
+        cloud.settle()
+    after = cloud.server(server.id)
+    assert after.place != home
+    assert after.vm_state is VmState.ACTIVE
     cloud.come_back(home)
     cloud.settle()
     assert cloud.running() == [Running(str(after.place), server.id)]

@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime
 
-from polyvisor.operate.reconcile import automatic_evacuation, lost_target, silent_place
+from polyvisor.operate.reconcile import automatic_evacuation, lost_host, silent_place
 from polyvisor.operate.tools import ControlTools
 from polyvisor.store.database import Database
 
@@ -26,7 +26,7 @@ class Watchman:
         with self._database.write() as store:
             silent_place.sweep(store, now)
         with self._database.write() as store:
-            lost_target.sweep(store, now)
+            lost_host.sweep(store, now)
         with self._database.write() as store:
             verdict = automatic_evacuation.sweep(store, self._tools, now)
         if verdict.refused and verdict.refused != self._refused:

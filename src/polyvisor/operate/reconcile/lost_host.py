@@ -1,6 +1,8 @@
-"""Turns round what takes a server to a host that has fallen silent meanwhile: it goes elsewhere, or stays.
+"""Turns round what takes a server from host to host when one of the two has fallen silent meanwhile.
 
-What may have been made at that host is removed when it answers again (`stray_guest`): the journal says what was there.
+Fell the new host silent, the server goes elsewhere; what may have been made there is removed when that host answers
+again (`stray_guest`), for the journal says what was there. Fell the old one silent, nothing is undone at it, and the
+server can be evacuated from it.
 """
 
 import logging
@@ -37,9 +39,8 @@ def sweep(store: Store, now: datetime) -> list[str]:
 
 
 def _is_lost(store: Store, row: Operation, now: datetime) -> bool:
-    """Whether the due step is at the server's new host, and that is down for good as far as anybody can wait."""
-    arriving = progress.outputs(row).get("claim")
-    if arriving is None or row.place != arriving["place"] or row.state not in _LIVE:
+    """Whether the due step is at a host that is down for good as far as anybody can wait."""
+    if row.place in ("", CONTROL) or row.state not in _LIVE:
         return False
     if row.lease_until is not None and row.lease_until > now:
         return False
@@ -51,7 +52,7 @@ def _is_lost(store: Store, row: Operation, now: datetime) -> bool:
 
 def _turned(row: Operation, now: datetime) -> Operation:
     kind = _KINDS[row.kind]
-    why = f"{row.place} fell silent while the server was on its way there."
+    why = f"{row.place} fell silent while the server was on its way."
     log.warning("operation %s of server %s is turned round: %s", row.id, row.target_id, why)
     if row.state is OperationState.RUNNING:
         return progress.failed(row, kind, why, now)

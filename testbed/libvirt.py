@@ -103,6 +103,11 @@ class TestLibvirt:
         daemon.kill()
         daemon.wait()
 
+    @property
+    def pid(self) -> int:
+        """libvirtd's process id, while it runs."""
+        return self._daemons["libvirtd"].pid
+
     def restart(self) -> None:
         """End libvirtd in good order where it runs, and start it again. Guests run on."""
         daemon = self._daemons["libvirtd"]

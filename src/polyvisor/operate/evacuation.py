@@ -60,8 +60,11 @@ def begin(
 
 def refusal(store: Store, server: Server, *, shared: bool) -> str:
     """Why a server of a host that is down cannot be evacuated; "" where it can. `shared`: others reach its disks."""
-    if server.task_state in (TaskState.DELETING, TaskState.REBUILDING):
-        return "It is being deleted." if server.task_state is TaskState.DELETING else "It is being evacuated already."
+    under_way = {row.kind for row in store.operation.unfinished(server.id)}
+    if server.task_state is TaskState.DELETING or "server.delete" in under_way:
+        return "It is being deleted."
+    if server.task_state is TaskState.REBUILDING:
+        return "It is being evacuated already."
     if server.vm_state not in _STATES:
         return f"It is {server.vm_state}: only what is active, stopped or in error can be evacuated."
     if not shared and not relocate.image_is_there(store, server):

@@ -8,7 +8,7 @@ from polyvisor.model.errors import Conflict
 from polyvisor.model.order import ServerReboot, ServerTarget
 from polyvisor.model.power import Power
 from polyvisor.model.record import Record
-from polyvisor.model.server import VmState
+from polyvisor.model.server import TaskState, VmState
 from polyvisor.operate.definition import Again, Operation, Restart, Run, control, place_of
 
 SHUT_DOWN_SECONDS = 60
@@ -30,9 +30,15 @@ def _located(run: Run[ServerTarget]) -> Located:
 
 def _give_up(run: Run[ServerTarget]) -> Restart | None:
     """Nothing has changed as far as anyone knows; the next inventory tells what is."""
-    if run.store.server.find(run.args.server_id) is not None:
-        run.store.server.change(run.args.server_id, task_state=None, updated_at=run.now)
+    _end_of_task(run)
     return None
+
+
+def _end_of_task(run: Run[ServerTarget] | Run[ServerReboot]) -> None:
+    """The task is over; a deletion that was asked for meanwhile, and stopped this, is not."""
+    server = run.store.server.find(run.args.server_id)
+    if server is not None and server.task_state is not TaskState.DELETING:
+        run.store.server.change(server.id, task_state=None, updated_at=run.now)
 
 
 def _power_action(
@@ -162,6 +168,5 @@ def finish(run: Run[ServerReboot]) -> None:
 @server_reboot.unwound
 def give_up(run: Run[ServerReboot]) -> Restart | None:
     """Nothing has changed as far as anyone knows."""
-    if run.store.server.find(run.args.server_id) is not None:
-        run.store.server.change(run.args.server_id, task_state=None, updated_at=run.now)
+    _end_of_task(run)
     return None

@@ -257,7 +257,7 @@ def test_a_kill_while_an_image_is_made_ready_leaves_nothing(bed: KvmBed, driver:
             for guest in bed.traces():
                 if guest.startswith("guest "):
                     driver.destroy(guest.removeprefix("guest "))
-            for directory in (bed.state_dir / "instances").iterdir():
+            for directory in (bed.state_dir / "instances").glob("[!.]*"):
                 driver.destroy(directory.name)
             driver.forget_images(host, frozenset())
             assert {path.name for path in cache.iterdir() if not path.name.startswith(".")} == set()

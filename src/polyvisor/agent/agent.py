@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ STATUS_SECONDS = 2.0
 LONG_POLL_SECONDS = 20.0
 HUNG_SECONDS = 60.0
 """A heartbeat that was not even tried for so long hangs: systemd starts the agent anew."""
+ANEW_PATIENCE_SECONDS = 10.0
 FENCE_FILE = "fence.json"
 
 
@@ -84,10 +86,11 @@ class Agent:
         """What serves its places."""
         return self._station
 
-    def run(self, stopping: threading.Event, patience_seconds: float) -> bool:
+    def run(self, stopping: threading.Event, patience_seconds: float, anew: threading.Event | None = None) -> bool:
         """Serve until `stopping`; then let steps end within `patience_seconds`, and give the places back.
 
-        Returns whether every step has ended.
+        `anew`: set where this process starts anew right after, for which its steps are not waited for as long. Returns
+        whether every step has ended.
         """
         self._station.start()
         self._fence.start()
@@ -97,8 +100,14 @@ class Agent:
         try:
             self._watch(stopping)
         finally:
-            notify("STOPPING=1")
-            ended = self._stop(patience_seconds)
+            if anew is not None and anew.is_set():
+                # To systemd this is no end: READY=1 follows from the same process, and soon, for it goes on watching.
+                notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "WATCHDOG=1")
+                ended = self._stop(min(patience_seconds, ANEW_PATIENCE_SECONDS))
+                notify("WATCHDOG=1")
+            else:
+                notify("STOPPING=1")
+                ended = self._stop(patience_seconds)
         return ended
 
     def _watch(self, stopping: threading.Event) -> None:

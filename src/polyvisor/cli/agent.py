@@ -145,7 +145,7 @@ def run(
         observation.files({"data": files.directory}, {"agent": files.path(KEY_AND_CERTIFICATE)})
         observation.start(files.directory)
         try:
-            ended = agent.run(stopping, patience)
+            ended = agent.run(stopping, patience, anew)
         finally:
             observation.close()
     logging.shutdown()

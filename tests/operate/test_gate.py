@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 
 from polyvisor.model.agent import Agent, Party
 from polyvisor.model.errors import Conflict, PolyvisorError, Unauthorized
@@ -440,3 +441,20 @@ def test_one_that_breaks_the_transaction_spoils_no_others(bed: Bed, monkeypatch:
     for thread in threads:
         thread.join(PATIENCE_SECONDS)
     assert outcomes == {"vc": "broken", "kvm": "active"}
+
+
+def test_a_round_that_was_undone_for_anothers_sake_is_run_again(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bed.agent("one", "vc")
+    usual, failures = Gate._round, [2]
+
+    def breaking(self: Gate, store: Any, asked: Any) -> Any:
+        if failures[0]:
+            failures[0] -= 1
+            lost = Exception("deadlock detected")
+            lost.sqlstate = "40P01"  # type: ignore[attr-defined]
+            raise DBAPIError("UPDATE", {}, lost)
+        return usual(self, store, asked)
+
+    monkeypatch.setattr(Gate, "_round", breaking)
+    assert bed.role(one, "vc") is Role.ACTIVE
+    assert failures == [0]

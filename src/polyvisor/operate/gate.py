@@ -16,6 +16,7 @@ from polyvisor.operate import inventory as inventories
 from polyvisor.operate.engine import Engine
 from polyvisor.operate.round import Answer, Asked, Round
 from polyvisor.store.database import Database
+from polyvisor.store.outage import is_outage, was_undone
 from polyvisor.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -52,18 +53,23 @@ class Gate:
     def _serve(self) -> None:
         """One transaction for all who wait. What breaks it is found by serving them one by one."""
         groups: list[_Group] = []
-        try:
-            with self.database.write() as store:
-                # Taken once the transaction has begun: whoever came while it had to wait is in it, too.
-                groups = self._take_waiting()
-                answers = self._round(store, [each for group in groups for each in group.asked])
-        except Exception as error:  # noqa: BLE001 - each caller is to meet it
-            if len(groups) > 1:
-                self._serve_each(groups)
+        for tries_left in (2, 1, 0):
+            try:
+                with self.database.write() as store:
+                    # Taken once the transaction has begun: whoever came while it had to wait is in it, too.
+                    groups += self._take_waiting()
+                    answers = self._round(store, [each for group in groups for each in group.asked])
+                break
+            except Exception as error:  # noqa: BLE001 - each caller is to meet it
+                if was_undone(error) and tries_left:
+                    continue
+                groups += [] if groups else self._take_waiting()
+                if len(groups) > 1 and not is_outage(error):
+                    self._serve_each(groups)
+                else:
+                    for group in groups:
+                        group.error = error
                 return
-            for group in groups or self._take_waiting():
-                group.error = error
-            return
         for group in groups:
             count = len(group.asked)
             group.answers, answers = answers[:count], answers[count:]

@@ -35,6 +35,7 @@ from polyvisor.model.errors import (
 )
 from polyvisor.model.link import Exchange, Held, Timetable
 from polyvisor.store.database import Database
+from polyvisor.store.outage import said_elsewhere
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,8 @@ class AgentApp:
         except OSError:
             log.debug("an agent's connection ended before its answer")
         except SQLAlchemyError as error:
-            log.warning("an agent could not be served: the database does not answer (%s)", type(error).__name__)
+            if not said_elsewhere(error):
+                log.warning("an agent could not be served: the database refused (%s)", error)
             await _reply(send, 503, _failure("The database does not answer this server now: try another, or again."))
         except Exception:
             log.exception("a request of an agent failed")

@@ -60,8 +60,11 @@ class Booted:
         return ["nsenter", "--target", str(self._leader), "--all", "--wd=/", "--", *words]
 
     def network_command(self, *words: str) -> list[str]:
-        """The command line that runs a program of outside on the network of within."""
-        return ["nsenter", "--target", str(self._leader), "--net", "--", *words]
+        """The command line that runs a program of outside on the network of within, by the names known there."""
+        hosts = self.directory / "hosts"
+        hosts.write_bytes(self.path("/etc/hosts").read_bytes())
+        inside = ["nsenter", "--target", str(self._leader), "--net", "--", "unshare", "--mount"]
+        return [*inside, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts), *words]
 
     def run(self, *words: str, check: bool = True, timeout_seconds: float = 180) -> subprocess.CompletedProcess[str]:
         """Run a program within, as root. Raises AssertionError with its words when it fails, unless `check` is off."""

@@ -36,7 +36,9 @@ def main_pid(machine: Booted, unit: str = "polyvisor-up") -> int:
 def openstack(machine: Booted, folder: Path, *words: str, cloud: str = "polyvisor-admin") -> Any:
     """What the client of this environment answers from the machine's network; it must succeed."""
     clouds = folder / "clouds.yaml"
-    clouds.write_text(machine.path("/var/lib/polyvisor/clouds.yaml").read_text())
+    text = machine.path("/var/lib/polyvisor/clouds.yaml").read_text()
+    # The client runs outside: it reads the authority's certificate by the way that leads in.
+    clouds.write_text(text.replace('"/var/lib/polyvisor/tls', f'"{machine.path("/var/lib/polyvisor/tls")}'))
     done = subprocess.run(
         machine.network_command(OPENSTACK, "--os-cloud", cloud, *words, "-f", "json"),
         env={**os.environ, "OS_CLIENT_CONFIG_FILE": str(clouds)},

@@ -1,6 +1,6 @@
-"""What metrics cost: two clouds side by side, one that counts and one that does not, asked in turns.
+"""What metrics cost: the CPU time of counting itself, and two clouds side by side, of which one counts nothing.
 
-`python -m bench.observe` prints, for requests and for whole servers, the CPU time of each cloud and the medians' ratio.
+`python -m bench.observe` prints both. Two equal clouds differ too: `--same` shows by how much on this machine.
 """
 
 import argparse
@@ -9,10 +9,19 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import msgspec
+from prometheus_client import CollectorRegistry
 
 from bench.compute import Bench
 from bench.own import Own, own_cloud
 from bench.processes import cpu_seconds
+from polyvisor.api.kit.log import Access
+from polyvisor.model.operation import Entry, Operation, OperationState
+from polyvisor.observe.requests import Requests
+from polyvisor.observe.telemetry import Telemetry
+from polyvisor.operate.watch import UNWATCHED, Watch, running, tell
 
 WITHOUT = '[metrics]\nlisten = "none"\n'
 WITH = '[metrics]\nlisten = "127.0.0.1:0"\n'
@@ -55,8 +64,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=9, help="how often each is asked (default: 9)")
     parser.add_argument("--requests", type=int, default=1000, help="requests a round (default: 1000)")
     parser.add_argument("--servers", type=int, default=50, help="servers a round (default: 50)")
+    parser.add_argument("--same", action="store_true", help="compare two clouds that both count nothing")
+    parser.add_argument("--alone", action="store_true", help="only the CPU time of counting itself")
     options = parser.parse_args(arguments)
-    with own_cloud(8, WITHOUT) as plain, own_cloud(8, WITH) as counting:
+    _alone()
+    if options.alone:
+        return 0
+    with own_cloud(8, WITHOUT) as plain, own_cloud(8, WITHOUT if options.same else WITH) as counting:
         sides = Side(plain), Side(counting)
         for side in sides:  # what is compiled and cached at the first use is no part of it
             side.requests(options.requests)
@@ -75,6 +89,45 @@ def _compare(what: str, sides: tuple[Side, Side], rounds: int, measure: Callable
         without, with_it = (statistics.median(pair[side][index] * scale for pair in pairs) for side in (0, 1))
         ratio = statistics.median(pair[1][index] / pair[0][index] for pair in pairs)
         print(f"{what:12}{label:16}{without:12.3f}{with_it:12.3f}{ratio:14.3f}")
+
+
+def _alone() -> None:
+    """CPU time of what is counted for one request, one run of a step, and the end of an operation of five steps."""
+    now = datetime.now(UTC)
+    begun = Operation(
+        id="o", kind="server.create", target_id="s", project_id="p", user_id="u", request_id="r", args={},
+        state=OperationState.RUNNING, step=0, place="estate", due_at=now, created_at=now, updated_at=now,
+    )  # fmt: skip
+    entry = Entry(step="make", outcome="done", started_at=now, finished_at=now)
+    done = msgspec.structs.replace(begun, state=OperationState.DONE, journal=(entry,) * 5)
+    access = Access(
+        request_id="r", global_request_id=None, method="GET", path="/", status=200, duration_seconds=0.003,
+        statements=2, route="GET /servers/{id}", service="compute", user_id=None, project_id=None, version=(2, 1),
+    )  # fmt: skip
+    counting, requests = Telemetry(CollectorRegistry(), None), Requests(CollectorRegistry())
+
+    def step(watch: Watch) -> None:
+        with running(watch, begun, "make", undo=False):
+            pass
+
+    print(f"a request: {_microseconds(lambda: requests(access)):.1f} µs of CPU")
+    run = _microseconds(lambda: step(counting)) - _microseconds(lambda: step(UNWATCHED))
+    print(f"a run of a step: {run:.1f} µs")
+    end = _microseconds(lambda: tell(counting, [(begun, done)])) - _microseconds(
+        lambda: tell(UNWATCHED, [(begun, done)])
+    )
+    print(f"the end of an operation of five steps: {end:.1f} µs")
+
+
+def _microseconds(act: Callable[[], object], times: int = 20_000) -> float:
+    """CPU time of one, the best of five."""
+    best = float("inf")
+    for _ in range(5):
+        began = time.process_time()
+        for _ in range(times):
+            act()
+        best = min(best, time.process_time() - began)
+    return best / times * 1e6
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.agent.processes import AgentCloud, AgentProcess, eventually
 from tests.clients.cloud import ADMIN
 from tests.observe.receiver import Receiver
+from tests.observe.test_metrics import OF_AGENTS
 
 pytestmark = pytest.mark.xdist_group("observed_agents")
 
@@ -135,6 +136,8 @@ def test_a_server_and_its_agents_tell_of_one_work(watched: Watched) -> None:
     assert all_of_it["polyvisor_agent_certificate_seconds", "two"] > 86_400
     assert all_of_it["polyvisor_authority_seconds",] > 86_400
     assert all_of_it["polyvisor_certificate_seconds", "agents"] > 86_400
+
+    assert {key[0] for key in all_of_it} >= OF_AGENTS, "what the dashboard and the alerts ask for"
 
     for name in ("one", "two"):
         answer = requests.get(f"http://127.0.0.1:{watched.ports[name]}/healthz", timeout=30)

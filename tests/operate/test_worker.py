@@ -27,13 +27,13 @@ def cloud(tmp_path: Path, database_url: str) -> Iterator[Cloud]:
     made.close()
 
 
-def working(cloud: Cloud, owner: str) -> Station:
+def working(cloud: Cloud, owner: str, threads: int = 2) -> Station:
     """A worker with threads, at work."""
     link = LocalLink(Gate(cloud.database, cloud.engine, lambda: cloud.now), owner, lambda: cloud.now)
     drivers: dict[str, Driver] = {"sim": cloud.driver}
     source: Any = object()
     station = Station(
-        link, drivers, {}, cloud.kinds, lambda _step: source, lambda: cloud.now, time.monotonic, threads=2
+        link, drivers, {}, cloud.kinds, lambda _step: source, lambda: cloud.now, time.monotonic, threads=threads
     )
     station.start()
     return station
@@ -90,3 +90,29 @@ def test_a_stop_waits_for_steps_that_end_in_time(cloud: Cloud) -> None:
     assert worker.stop(patience_seconds=PATIENCE_SECONDS) is True
     [row] = cloud.unfinished()
     assert [entry.step for entry in row.journal] == ["claim", "prepare_image"]
+
+
+def test_a_worker_with_its_hands_full_waits_for_its_own_steps_alone(cloud: Cloud) -> None:
+    """What else is due at its place would end each wait at once."""
+    begun, go_on, waited = threading.Event(), threading.Event(), threading.Event()
+    cloud.kinds = dict(KINDS)
+    replaced(cloud.kinds, "server.create", "prepare_image", "do", holding(begun, go_on))
+    cloud.restart()
+    cloud.ask_for_server()
+    worker = working(cloud, "up:one", threads=1)
+    link = worker.worker._link
+    usual = link.wait
+
+    def wait(places: tuple[str, ...], timeout_seconds: float) -> None:
+        if not places:
+            waited.set()
+        usual(places, timeout_seconds)
+
+    link.wait = wait  # type: ignore[method-assign]
+    try:
+        assert begun.wait(PATIENCE_SECONDS)
+        link.poke()
+        assert waited.wait(PATIENCE_SECONDS)
+    finally:
+        go_on.set()
+        assert worker.stop(patience_seconds=PATIENCE_SECONDS) is True

@@ -134,7 +134,8 @@ class Worker:
             for lease in leases:
                 self._begin(lease)
             if not leases and not self._ended and not self._stopping.is_set():
-                self._wait(places)
+                # Whoever can take nothing more waits for its own steps alone: what is due would wake it at once.
+                self._wait(places if self._free() else ())
 
     def _wait(self, places: tuple[str, ...]) -> None:
         try:

@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import select
+import socket
 import ssl
 from typing import Any
 
@@ -12,6 +13,10 @@ from polyvisor.hypervisor.vsphere.settings import VsphereSettings
 
 BROKEN = (ConnectionError, http.client.BadStatusLine, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """What a connection ends with that the server has closed."""
+SILENT_SECONDS = 10
+"""For so long packets may stay without an acknowledgement before a connection counts as cut. A server that is slow to
+answer still acknowledges: it has all the time that the settings give it."""
+_PROBES = 3
 
 
 class CertificateRefused(Unreachable):
@@ -112,3 +117,14 @@ class Connection(http.client.HTTPSConnection):
             self.close()
             raise
         self.sock.settimeout(self._answer_timeout)
+        notice_cuts(self.sock)
+
+
+def notice_cuts(sock: socket.socket) -> None:
+    """Let the kernel end a connection whose other end is cut off: after SILENT_SECONDS, whether it waits or sends."""
+    idle = SILENT_SECONDS // (_PROBES + 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, idle)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * SILENT_SECONDS)

@@ -53,9 +53,14 @@ def _revision(database: Database, schema: Schema) -> Iterator[Finding]:
     else:
         missing = pending(database)
         for step in missing:
-            kind = "takes away what earlier versions need" if contracts(step) else "only adds"
-            yield _wrong(f"Step {step.revision} is missing ({step.doc}; it {kind}): run `polyvisor database upgrade`.")
-        if not missing:
+            if step.revision > migrations.NEWEST:
+                yield _noted(f"Step {step.revision} takes away what earlier versions need: `upgrade --contract` may.")
+            else:
+                kind = "takes away what earlier versions need" if contracts(step) else "only adds"
+                yield _wrong(
+                    f"Step {step.revision} is missing ({step.doc}; it {kind}): run `polyvisor database upgrade`."
+                )
+        if schema.revision == migrations.NEWEST:
             yield _right(f"The schema is at {schema.revision}, this version's own.")
 
 

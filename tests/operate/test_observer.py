@@ -211,7 +211,7 @@ class Named(SimulatedDriver):
         """As Remembering has it."""
         self.names |= notes
 
-    def take_over(self) -> None:
+    def end_predecessor(self) -> None:
         """As Remembering has it."""
         self.taken += 1
 

@@ -23,7 +23,7 @@ from polyvisor.operate.link import LinkDown, LinkRefused
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 2.0
-MOST_CONNECTIONS = 8
+MOST_CONNECTIONS = 32
 RESTED_SECONDS = 10.0
 """For so long a server that failed is asked after the others."""
 MOST_SENTENCE_BYTES = 65_536

@@ -158,7 +158,7 @@ class Remembering(Protocol):
     def recall(self, notes: Mapping[str, str]) -> None:
         """Take in what was noted; it wins over what this process has decided by itself."""
 
-    def take_over(self) -> None:
+    def end_predecessor(self) -> None:
         """The place is this process's now: end what the one before has open at the hypervisor, as far as was noted, so
         that what it may yet send is refused there too. Raises Unreachable."""
 

@@ -113,7 +113,7 @@ class Observer:
         """Once for each hold: what the process before has open is ended, and what is this one's is noted."""
         try:
             if isinstance(self._driver, Remembering):
-                self._driver.take_over()
+                self._driver.end_predecessor()
                 self._note(epoch)
         except HypervisorError as error:
             log.warning("%s: what was open of the process before could not be ended yet: %s", self._driver.place, error)

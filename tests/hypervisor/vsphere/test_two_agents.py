@@ -52,7 +52,7 @@ class Pair:
     def take_over(self, notes: dict[str, str]) -> None:
         """As an observer does when the place is gained."""
         self.standby.recall(notes)
-        self.standby.take_over()
+        self.standby.end_predecessor()
 
     def make(self, spec: GuestSpec) -> None:
         """The same steps again."""
@@ -169,7 +169,7 @@ def test_a_server_that_the_old_ones_task_made_after_all_is_not_made_twice(
     with permitted(ensure_held), pytest.raises(Fenced):
         active.create(host, "", spec, NO_IMAGES, ignore)
     standby.recall(active.notes())
-    standby.take_over()
+    standby.end_predecessor()
     standby.create(host, "", spec, NO_IMAGES, ignore)
     vms = [props for _, props in person.all(vim.VirtualMachine, "config.instanceUuid")]
     assert [props["config.instanceUuid"] for props in vms].count(spec.server_id) == 1
@@ -199,7 +199,7 @@ def test_the_session_of_the_one_before_is_ended_and_no_other(vcenter: Any, conne
     assert active.session.mark not in ("", standby.session.mark)
     assert str(active.session.stub.cookie) not in str(notes), "a session's key is as good as a password"
     standby.recall(notes)
-    standby.take_over()
+    standby.end_predecessor()
     logins = [each.session.logins for each in (active, standby, other)]
     for each in (active, standby, other):
         each.hosts()
@@ -215,7 +215,7 @@ def test_a_user_who_may_not_end_sessions_takes_over_all_the_same(
     person.trouble("TerminateSession", "fault", fault="NoPermission")
     standby.recall(active.notes())
     with caplog.at_level("INFO"):
-        standby.take_over()
+        standby.end_predecessor()
     assert "Sessions.TerminateSession" in caplog.text
 
 

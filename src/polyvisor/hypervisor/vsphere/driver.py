@@ -87,8 +87,8 @@ class VsphereDriver:
         self._before = notes.get(SESSION_NOTE, "")
         self._inventory.recall({key: name for key, name in notes.items() if key != SESSION_NOTE})
 
-    @_faults_told("take over")
-    def take_over(self) -> None:
+    @_faults_told("end the session of the process before")
+    def end_predecessor(self) -> None:
         """End the session of the one before: a call of it that is under way still is refused by vSphere. What was
         known of the datastores from watching it is looked up anew."""
         self.images.look_anew()

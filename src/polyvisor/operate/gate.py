@@ -118,17 +118,35 @@ class Gate:
 
     def inventory(self, party: Party, found: Inventory) -> None:
         """Take a place's word about itself into the store. Raises Unauthorized, Conflict."""
-        with self.database.write() as store:
-            self._check_hold(store, party, found.place, found.epoch, lock=False)
+
+        def take(store: Store) -> None:
+            self._check_hold(store, party, found.place, found.epoch)
             inventories.take(store, self.engine.tools, found, self._clock())
-            # Looked at again, and locked: taking a large inventory takes its time.
-            self._check_hold(store, party, found.place, found.epoch, lock=True)
+            # Looked at again: taking a large inventory takes its time. The place is not locked, for whoever waited here
+            # for a beat would hold up in turn what that one's transaction waits for.
+            self._check_hold(store, party, found.place, found.epoch)
+
+        self._write(take)
 
     def glimpse(self, party: Party, found: Glimpse) -> None:
         """Take a place's word about one guest into the store. Raises Unauthorized, Conflict."""
-        with self.database.write() as store:
-            self._check_hold(store, party, found.place, found.epoch, lock=True)
+
+        def take(store: Store) -> None:
+            self._check_hold(store, party, found.place, found.epoch)
             inventories.take_glimpse(store, found, self._clock())
+
+        self._write(take)
+
+    def _write(self, act: Callable[[Store], None]) -> None:
+        """One transaction, run again where it was undone so that another could go on."""
+        for tries_left in (2, 1, 0):
+            try:
+                with self.database.write() as store:
+                    act(store)
+                return
+            except Exception as error:
+                if not (was_undone(error) and tries_left):
+                    raise
 
     def note(self, party: Party, place: str, epoch: int, notes: dict[str, str]) -> None:
         """Keep what whoever serves the place must remember. Raises Unauthorized, Conflict."""
@@ -136,7 +154,7 @@ class Gate:
             self._check_hold(store, party, place, epoch, lock=True)
             store.place.note(place, notes)
 
-    def _check_hold(self, store: Store, party: Party, place: str, epoch: int, *, lock: bool) -> None:
+    def _check_hold(self, store: Store, party: Party, place: str, epoch: int, *, lock: bool = False) -> None:
         self.admit(store, party)
         held = store.place.find(place, lock=lock)
         if held is None or held.holder != party.owner or held.epoch != epoch:

@@ -82,11 +82,14 @@ class Round:
         self._fenced = self._store.hypervisor.automatic_places()
         yielding = self._yielding(beats)
         holds: dict[int, list[Hold]] = {}
+        had: dict[str, list[str]] = {}
+        for place in self._places.values():
+            had.setdefault(place.holder, []).append(place.name)
         for index, party, beat in beats:
             offered = {state.name: state for state in beat.places}
-            for place in list(self._places.values()):
-                if place.holder == party.owner and (beat.leaving or place.name not in offered):
-                    self._let_go(place)
+            for name in had.get(party.owner, ()):
+                if beat.leaving or name not in offered:
+                    self._let_go(self._places[name], party)
             holds[index] = [self._one(party, beat, state, rights, yielding) for state in offered.values()]
         self._store.place.save([place for name, place in self._places.items() if place is not self._before.get(name)])
         if self._lost:
@@ -114,8 +117,8 @@ class Round:
         fenced = fresh.name in self._fenced
         return holding.active(fresh, self._engine.tools.compute.fence_after_seconds if fenced else 0.0)
 
-    def _let_go(self, place: HeldPlace) -> None:
-        if place.is_held(self._now):
+    def _let_go(self, place: HeldPlace, party: Party) -> None:
+        if place.holder == party.owner and place.is_held(self._now):
             self._places[place.name] = holding.left(place, self._now)
             self._lost.add(place.name)
 

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import image, placement
+from bench import agents, image, placement, several_servers
 from bench.client import from_openrc
 from bench.compute import Bench
 from bench.own import own_cloud
@@ -22,10 +22,14 @@ def main() -> int:
     _print(own, peer)
     if options.json:
         options.json.write_text(json.dumps({"polyvisor": own, "peer": peer}, indent=2) + "\n", encoding="utf-8")
+    status = 0
     if not options.no_placement:
         print()
-        return placement.main([])
-    return 0
+        status = placement.main([])
+    if options.machines:
+        _print_alone(f"{options.machines} agents on one server", agents.measure(options.machines))
+        _print_alone("servers on PostgreSQL, by the number of API processes", several_servers.measure())
+    return status
 
 
 def _options() -> argparse.Namespace:
@@ -41,6 +45,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, default=8, help="clients at once (default: 8)")
     parser.add_argument("--hosts", type=int, default=8, help="simulated hosts (default: 8)")
     parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument(
+        "--machines", type=int, default=0, metavar="AGENTS",
+        help="also measure so many agents on one server, and one, two and four servers on PostgreSQL (default: 0, not)",
+    )  # fmt: skip
     parser.add_argument("--no-placement", action="store_true", help="leave out the scheduler's own benchmark")
     return parser.parse_args()
 
@@ -66,6 +74,12 @@ def _measure_peer(options: argparse.Namespace) -> dict[str, float]:
     pids = [int(name) if name.isdigit() else int(Path(name).read_text(encoding="utf-8")) for name in named]
     cloud = from_openrc(options.peer)
     return {**Bench(cloud, pids, options.concurrency).all(options.servers, options.grow), **image.measure(cloud)}
+
+
+def _print_alone(title: str, figures: dict[str, float]) -> None:
+    print(f"\n{title}")
+    for name, value in figures.items():
+        print(f"{name:36}{value:12.4g}")
 
 
 def _print(own: dict[str, float], peer: dict[str, float]) -> None:

@@ -1,0 +1,187 @@
+"""A thousand agents on one server: what they cost, how soon they are woken, and how many steps go through."""
+
+import argparse
+import asyncio
+import contextlib
+import random
+import ssl
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bench.processes import cpu_seconds, pss_mib
+from bench.servers import Servers, servers
+from bench.simulated_agent import Connection, SimulatedAgent
+from polyvisor.api.agent.authority import ensure
+from polyvisor.api.agent.joining import new_token
+from polyvisor.model.agent import Authority
+from polyvisor.operate.kinds import KINDS
+from polyvisor.store.database import Database
+
+KIND = "host.forget_images"
+SETTLE_SECONDS = 5.0
+PATIENCE_SECONDS = 600.0
+
+
+class Run:
+    """One measurement: a server, its database, and agents in this process."""
+
+    def __init__(self, own: Servers, folder: Path, count: int) -> None:
+        self._own, self._folder, self._count = own, folder, count
+        self._database = Database(own.database)
+        self._database.connect_signals(listen=False)
+        self._begun: dict[str, float] = {}
+        self._in_hand: dict[str, float] = {}
+        self._done = 0
+        self.figures: dict[str, float] = {}
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._database.close()
+
+    async def all(self, idle_seconds: float, probes: int, steps: int) -> dict[str, float]:
+        """Every phase, in order."""
+        self.figures["pss_mib_without_agents"] = pss_mib(self._own.pids)
+        agents = await self._join()
+        tasks = [asyncio.create_task(agent.live()) for agent in agents]
+        try:
+            await self._until(lambda: all(agent.beats for agent in agents), tasks)
+            await asyncio.sleep(SETTLE_SECONDS)
+            await self._idle(agents, idle_seconds)
+            await self._wake_ups(probes, tasks)
+            await self._steps(steps, tasks)
+            self.figures["pss_mib"] = pss_mib(self._own.pids)
+            self.figures["inventories_put_off"] = sum(agent.put_off for agent in agents)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return self.figures
+
+    async def _join(self) -> list[SimulatedAgent]:
+        now = datetime.now(UTC)
+        authority = ensure(self._database, now)
+        texts = []
+        with self._database.write() as store:
+            for _ in range(self._count):
+                kept, text = new_token(
+                    uuid.uuid4().hex[:12], authority, name="", places=(), now=now, lifetime=timedelta(hours=1)
+                )
+                store.join_token.add(kept)
+                texts.append(text)
+        parts = urlsplit(self._own.agent_urls[0])
+        host, port = str(parts.hostname), int(parts.port or 443)
+        strangers = Connection(host, port, _trusting(authority))
+        agents = [SimulatedAgent(f"agent{n:04d}", self._noted, self._ended) for n in range(self._count)]
+        began = time.perf_counter()
+        for agent, text in zip(agents, texts, strict=True):
+            await agent.join(strangers, text, self._folder, host, port)
+        self.figures["joined_per_second"] = self._count / (time.perf_counter() - began)
+        strangers.close()
+        return agents
+
+    async def _idle(self, agents: list[SimulatedAgent], seconds: float) -> None:
+        """They beat every 2.5 seconds, hand in an inventory every 10, and wait for work."""
+        for agent in agents:
+            agent.beats.clear()
+        before, began = cpu_seconds(self._own.pids), time.perf_counter()
+        await asyncio.sleep(seconds)
+        took = time.perf_counter() - began
+        beats = sorted(took for agent in agents for took in agent.beats)
+        self.figures["idle_cores"] = (cpu_seconds(self._own.pids) - before) / took
+        self.figures["beats_per_second"] = len(beats) / took
+        self.figures["beat_seconds_p50"] = statistics.median(beats)
+        self.figures["beat_seconds_p99"] = beats[int(len(beats) * 0.99)]
+
+    async def _wake_ups(self, count: int, tasks: list[asyncio.Task[None]]) -> None:
+        """One step at a time: from the commit that makes it due until its agent has it in hand."""
+        took = []
+        for _ in range(count):
+            [id] = await asyncio.to_thread(self._begin, 1)
+            await self._until(lambda id=id: id in self._in_hand, tasks, 0.0005)  # type: ignore[misc]
+            took.append(self._in_hand[id] - self._begun[id])
+            await asyncio.sleep(0.1)
+        took.sort()
+        self.figures["wake_up_seconds_p50"] = statistics.median(took)
+        self.figures["wake_up_seconds_p99"] = took[min(len(took) - 1, int(len(took) * 0.99))]
+
+    async def _steps(self, count: int, tasks: list[asyncio.Task[None]]) -> None:
+        """Many at once, spread over all agents: until the last report is taken."""
+        done, before, began = self._done, cpu_seconds(self._own.pids), time.perf_counter()
+        await asyncio.to_thread(self._begin, count)
+        await self._until(lambda: self._done - done >= count, tasks)
+        self.figures["steps_per_second"] = count / (time.perf_counter() - began)
+        self.figures["cpu_milliseconds_per_step"] = 1000 * (cpu_seconds(self._own.pids) - before) / count
+
+    def _begin(self, count: int) -> list[str]:
+        """Operations whose last step is due at places by chance, in one transaction."""
+        ids = [str(uuid.uuid4()) for _ in range(count)]
+        now, last = datetime.now(UTC), len(KINDS[KIND].steps) - 1
+        with self._database.write() as store:
+            rows = []
+            for id in ids:
+                place = f"agent{random.randrange(self._count):04d}"
+                row = store.operation.begin(
+                    id=id, kind=KIND, target_id=id, project_id="", user_id="", request_id="", args={"host": place},
+                    now=now, alone=True,
+                )  # fmt: skip
+                rows.append(msgspec.structs.replace(row, place=place, step=last))
+                store.wake(place)
+            store.operation.save(rows)
+        at = time.perf_counter()
+        self._begun.update(dict.fromkeys(ids, at))
+        return ids
+
+    def _noted(self, id: str) -> None:
+        self._in_hand[id] = time.perf_counter()
+
+    def _ended(self, _id: str) -> None:
+        self._done += 1
+
+    async def _until(
+        self, done: Callable[[], bool], tasks: list[asyncio.Task[None]], pause_seconds: float = 0.02
+    ) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not done():
+            for task in tasks:
+                if task.done():
+                    task.result()  # an agent that has ended says why
+            if time.monotonic() > deadline:
+                raise TimeoutError("the agents did not get there in time")
+            await asyncio.sleep(pause_seconds)
+
+
+def measure(agents: int, idle_seconds: float = 30.0, probes: int = 100, steps: int = 5000) -> dict[str, float]:
+    """The figures by name."""
+    with tempfile.TemporaryDirectory(prefix="polyvisor-bench-") as name:
+        folder = Path(name)
+        with servers(folder, 1) as own, contextlib.closing(Run(own, folder, agents)) as run:
+            return asyncio.run(run.all(idle_seconds, probes, steps))
+
+
+def _trusting(authority: Authority) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=authority.certificate)
+
+
+def main() -> int:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.agents", description=__doc__)
+    parser.add_argument("--agents", type=int, default=1000, help="simulated agents (default: 1000)")
+    parser.add_argument("--idle-seconds", type=float, default=30.0, help="how long they only beat (default: 30)")
+    parser.add_argument("--steps", type=int, default=5000, help="steps at once (default: 5000)")
+    options = parser.parse_args()
+    for name, value in measure(options.agents, options.idle_seconds, steps=options.steps).items():
+        print(f"{name:36}{value:12.4g}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

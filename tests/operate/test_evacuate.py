@@ -19,6 +19,7 @@ from polyvisor.model.operation import OperationState
 from polyvisor.model.power import Power
 from polyvisor.model.server import Server, VmState
 from polyvisor.operate import inventory
+from polyvisor.operate.server_evacuate import server_evacuate
 from tests.operate.cloud import IMAGE
 from tests.operate.places import Places, Running
 
@@ -107,6 +108,29 @@ def test_a_host_that_returns_at_any_moment_leaves_one_guest_in_the_end(
     ended = MigrationStatus.CANCELLED if at(after) == home else MigrationStatus.COMPLETED
     # Before it had begun there was nothing to list.
     assert [each.status for each in cloud.migrations(server.id)] == ([ended] if turns else [])
+
+
+def test_a_host_that_returns_before_the_start_elsewhere_keeps_its_server(cloud: Places, server: Server) -> None:
+    """The guest is made elsewhere already, and is not started: it would run twice."""
+    home = at(server)
+    cloud.fail(home)
+    id = cloud.ask_to_evacuate(server.id)
+    reports: tuple[Any, ...] = ()
+    step = None
+    while step != "make":
+        leases = cloud.turn(reports)
+        step = next((server_evacuate.steps[lease.operation.step].name for lease in leases), None)
+        reports = cloud.work(leases)
+    cloud.come_back(home)
+    cloud.turn(reports, most=0)
+    cloud.settle()
+    with cloud.database.read() as store:
+        steps = [entry.step for entry in store.operation.get(id).journal]
+    assert "make" in steps
+    assert "boot" not in steps
+    assert cloud.running() == [Running(home, server.id)]
+    assert cloud.guests() == [(home, server.id)]
+    assert cloud.server(server.id).vm_state is VmState.ACTIVE
 
 
 def test_a_server_that_was_off_stays_off(cloud: Places, server: Server) -> None:

@@ -110,7 +110,6 @@ def test_a_scrape_takes_few_statements_whatever_the_size(database: Database) -> 
     assert found["polyvisor_place_vcpus", "place-1", "used"] == 3000
     assert not [key for key in found if key[0] == "polyvisor_host_up"]
     assert len(found) < 1000
-    estate.close()
 
 
 def test_hosts_and_capacity(database: Database) -> None:
@@ -254,6 +253,4 @@ def test_a_database_that_hangs_holds_up_no_scrape(tmp_path: Any) -> None:
     database.let_go.set()
     patient = Estate(database, lambda: NOW, most_hosts=10, patience_seconds=60)
     assert told(patient)["polyvisor_store_readable",] == 1
-    estate.close()
-    patient.close()
     database.close()

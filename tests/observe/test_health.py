@@ -81,7 +81,6 @@ def test_a_database_that_stops_is_said_and_its_return_too(postgres: TestPostgres
         wait_for(lambda: health.ready()[0] == 200, "it is ready again")
     finally:
         postgres.thaw()
-        health.close()
         database.close()
 
 
@@ -100,7 +99,6 @@ def test_an_old_schema_and_missing_keys_are_said(tmp_path: Path) -> None:
     with database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     assert states(health.ready())["database"][0] == "ok", "a newer program has only added to it"
-    health.close()
     database.close()
 
 
@@ -143,7 +141,6 @@ def test_a_control_loop_that_hangs_is_said_and_its_return_too(tmp_path: Path) ->
     finally:
         let_go.set()
         controller.stop()
-        health.close()
         database.close()
 
 
@@ -161,7 +158,6 @@ def test_a_check_that_hangs_is_asked_once_and_holds_up_nobody() -> None:
     assert len(asked) == 1
     let_go.set()
     wait_for(lambda: health.ready()[0] == 200, "it answers")
-    health.close()
 
 
 def test_what_a_check_raises_is_not_shown_unless_it_is_meant_to_be() -> None:
@@ -176,7 +172,6 @@ def test_what_a_check_raises_is_not_shown_unless_it_is_meant_to_be() -> None:
     assert status == 503
     assert b"password" not in body
     assert states((status, body))["meant"] == ("failed", "Do this.")
-    health.close()
 
 
 def test_a_loop_may_note_its_turns_itself() -> None:
@@ -186,7 +181,6 @@ def test_a_loop_may_note_its_turns_itself() -> None:
     assert health.alive()[0] == 200
     silent = 61.0
     assert health.alive()[0] == 503
-    health.close()
 
 
 def test_before_the_end_readyz_says_so_and_requests_are_still_taken(tmp_path: Path) -> None:
@@ -255,7 +249,48 @@ def test_other_paths_and_methods_go_to_the_api() -> None:
     for method, path in (("POST", "/healthz"), ("GET", "/healthz/"), ("GET", "/identity/v3")):
         asyncio.run(ask(method, path))
     assert seen == ["/healthz", "/healthz/", "/identity/v3"]
-    health.close()
+
+
+def test_many_who_ask_at_once_are_given_one_answer() -> None:
+    import asyncio
+
+    begun, let_go, asked = threading.Event(), threading.Event(), []
+
+    def ask() -> str:
+        asked.append(1)
+        begun.set()
+        let_go.wait(60)
+        return "It answers."
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("the API is not asked")
+
+    wrapped = with_health(app, Health([], [Check(name="slow", ask=ask)], patience_seconds=60))
+
+    async def one() -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            raise AssertionError("nothing is read")
+
+        await wrapped({"type": "http", "method": "GET", "path": "/readyz"}, receive, send)
+        return int(sent[0]["status"])
+
+    async def many() -> list[int]:
+        tasks = [asyncio.create_task(one()) for _ in range(50)]
+        broken = asyncio.create_task(one())
+        assert await asyncio.to_thread(begun.wait, 60)
+        broken.cancel()
+        let_go.set()
+        return await asyncio.gather(*tasks)
+
+    before = threading.active_count()
+    assert asyncio.run(many()) == [200] * 50
+    assert len(asked) == 1
+    assert threading.active_count() <= before + 4
 
 
 def test_a_port_that_is_taken_does_not_stop_the_usual_start() -> None:

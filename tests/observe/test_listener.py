@@ -45,7 +45,6 @@ def guarded(registry: CollectorRegistry, token_file: Path) -> Iterator[Listener]
     made.start()
     yield made
     made.close()
-    health.close()
 
 
 def read(url: str, token: str | None = None) -> requests.Response:
@@ -96,7 +95,6 @@ def test_beyond_loopback_it_speaks_tls(registry: CollectorRegistry, tmp_path: Pa
             read(listener.url.replace("https://", "http://"))
     finally:
         listener.close()
-        health.close()
 
 
 def test_a_reader_that_takes_gzip_gets_it(registry: CollectorRegistry) -> None:
@@ -111,7 +109,6 @@ def test_a_reader_that_takes_gzip_gets_it(registry: CollectorRegistry) -> None:
             assert b"polyvisor_test_total 3.0" in gzip.decompress(answer.read())
     finally:
         listener.close()
-        health.close()
 
 
 def test_a_textfile_is_written_for_the_node_exporter_and_taken_away(

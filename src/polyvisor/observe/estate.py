@@ -4,8 +4,9 @@ A query takes the `max` over servers, not the `sum`.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
 from datetime import datetime
 
@@ -18,6 +19,7 @@ from polyvisor.model.held_place import HeldPlace
 from polyvisor.model.host import Host
 from polyvisor.model.record import Record
 from polyvisor.observe import certificates, hosts, places, queue
+from polyvisor.observe.aside import begin
 from polyvisor.observe.metric import Metric, family
 from polyvisor.store.database import Database
 from polyvisor.store.overview import OperationCount, operations
@@ -60,7 +62,7 @@ class Estate(Collector):
         """`most_hosts`: up to so many hosts have series of their own."""
         self._database, self._clock, self._most_hosts = database, clock, most_hosts
         self._patience_seconds = patience_seconds
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="metrics")
+        self._lock = threading.Lock()
         self._reading: Future[Reading] | None = None
         self._hosts: dict[str, Host] = {}
         self._hosts_seen = -1
@@ -82,23 +84,19 @@ class Estate(Collector):
         yield from hosts.families(reading.hosts, self._most_hosts)
         yield from certificates.of_agents(reading.agents, reading.authority, reading.now)
 
-    def close(self) -> None:
-        """Read no more."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
     def _read_in_time(self) -> Reading | None:
-        # A reading that hangs is waited for by nobody, and no second one is begun beside it.
-        if self._reading is None:
-            self._reading = self._thread.submit(self._read)
+        with self._lock:
+            # One that still hangs has no second one begun beside it; one that ended after its time is old by now.
+            if self._reading is None or self._reading.done():
+                self._reading = begin(self._read, "metrics-store")
+            reading = self._reading
         try:
-            found = self._reading.result(self._patience_seconds)
+            return reading.result(self._patience_seconds)
         except TookTooLong:
             return None
         except Exception as error:
             log.warning("the store could not be read for a scrape of metrics", exc_info=error)
-            found = None
-        self._reading = None
-        return found
+            return None
 
     def _read(self) -> Reading:
         now = self._clock()

@@ -4,13 +4,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TookTooLong
 from typing import Any
 
 import msgspec
 
 from polyvisor.model.record import Record
+from polyvisor.observe.aside import begin
 from polyvisor.observe.pulse import Pulse
 
 Scope = MutableMapping[str, Any]
@@ -47,7 +48,6 @@ class Health:
 
     def __init__(self, pulses: Sequence[Pulse], checks: Sequence[Check], patience_seconds: float = 3.0) -> None:
         self._pulses, self._checks, self._patience_seconds = tuple(pulses), tuple(checks), patience_seconds
-        self._threads = ThreadPoolExecutor(max(1, len(checks)), thread_name_prefix="health")
         self._lock = threading.Lock()
         self._asked: dict[str, tuple[Future[str], float]] = {}
         self.draining = False
@@ -60,10 +60,6 @@ class Health:
     def ready(self) -> tuple[int, bytes]:
         """Status and body of /readyz. May take as long as the patience; call it on a thread."""
         return _answer([*self._loops(), *self._asked_checks(), self._drain()])
-
-    def close(self) -> None:
-        """Ask no more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _loops(self) -> list[State]:
         now = time.monotonic()
@@ -84,7 +80,7 @@ class Health:
             for check in self._checks:
                 answer, _ = self._asked.get(check.name, (None, 0.0))
                 if answer is None or answer.done():
-                    self._asked[check.name] = self._threads.submit(check.ask), now
+                    self._asked[check.name] = begin(check.ask, f"check-{check.name}"), now
             asked = dict(self._asked)
         return [self._answer_of(check, *asked[check.name], now + self._patience_seconds) for check in self._checks]
 
@@ -114,7 +110,15 @@ def _answer(states: Sequence[State]) -> tuple[int, bytes]:
 
 def with_health(app: App, health: Health) -> App:
     """`app`, with /healthz and /readyz in front of it: a load balancer asks the port that it sends requests to."""
-    threads = ThreadPoolExecutor(2, thread_name_prefix="readyz")
+
+    asked: asyncio.Future[tuple[int, bytes]] | None = None
+
+    async def ready() -> tuple[int, bytes]:
+        # Whoever asks while it is being found out is given the same answer: no flood of questions opens more threads.
+        nonlocal asked
+        if asked is None or asked.done():
+            asked = asyncio.wrap_future(begin(health.ready, "readyz"))
+        return await asyncio.shield(asked)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] not in _PATHS or scope["method"] not in ("GET", "HEAD"):
@@ -123,7 +127,7 @@ def with_health(app: App, health: Health) -> App:
         if scope["path"] == "/healthz":
             status, body = health.alive()
         else:
-            status, body = await asyncio.get_running_loop().run_in_executor(threads, health.ready)
+            status, body = await ready()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),

@@ -72,7 +72,6 @@ class Observation:
         self._checks: list[Check] = []
         self._disks: dict[str, Path] = {}
         self._certificates: dict[str, Path] = {}
-        self._estate: Estate | None = None
         self._health: Health | None = None
         self._listener: Listener | None = None
         self._textfile: Textfile | None = None
@@ -100,8 +99,7 @@ class Observation:
         if not self._counts:
             return
         Connections(database, self.registry)
-        self._estate = Estate(database, clock, self._settings.most_hosts)
-        self.registry.register(self._estate)
+        self.registry.register(Estate(database, clock, self._settings.most_hosts))
 
     def station(self, station: Station, drivers: Mapping[str, str]) -> None:
         """Tell of the places that this process serves; `drivers`: place → the driver's kind."""
@@ -159,7 +157,7 @@ class Observation:
 
     def close(self) -> None:
         """Tell no more, and send the spans that are left."""
-        for part in (self._listener, self._textfile, self._estate, self._health, self.traces):
+        for part in (self._listener, self._textfile, self.traces):
             if part is not None:
                 part.close()
 

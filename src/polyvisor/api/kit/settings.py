@@ -21,7 +21,7 @@ class ApiSettings(Record):
     max_body_bytes: int = 256 * 1024
     """The largest JSON body; larger ones are refused with 413."""
     drain_seconds: float = 0.0
-    """How long requests are still taken after SIGTERM while /readyz says 503, so that a load balancer looks away first."""
+    """How long requests are still taken after SIGTERM, while /readyz says 503: a load balancer looks away first."""
     max_limit: int = 1000
     """The largest page of a list, and the page size where a request names none."""
     policy_file: str = ""

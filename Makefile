@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test bench demo simulate package lock clean
+.PHONY: help setup lint test bench demo ha simulate package lock clean
 
 UV_VERSION := 0.13.8
 VENV := .venv
@@ -28,7 +28,7 @@ setup: $(SYSTEM_STAMP) $(PYTHON_STAMP) ## Install what is needed: system package
 lint: setup ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy src testbed tests $(wildcard demo bench deploy simulation)
+	$(BIN)/mypy src testbed tests $(wildcard demo bench ha deploy simulation)
 	$(BIN)/lint-imports --no-cache
 
 test: lint ## Check everything: lint, then every test
@@ -36,6 +36,9 @@ test: lint ## Check everything: lint, then every test
 
 demo: setup ## Bring up the cloud, boot a server on KVM and one on vSphere, show them, remove all (KEEP=1 leaves it running)
 	$(BIN)/python -m demo $(if $(KEEP),--keep)
+
+ha: setup ## Kill, stop and cut off every part of a whole cloud under load, and compare its books (SEED=7, MINUTES=60)
+	$(BIN)/python -m ha $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: setup ## Measure this cloud, and a peer beside it where PEER names one (an openrc file)
 	$(BIN)/python -m bench $(if $(PEER),--peer $(PEER))

@@ -17,7 +17,7 @@ from pathlib import Path
 from ha import faults, story
 from ha.cloud import PROXY, Cloud
 from ha.database import Databases
-from ha.faults import Scene
+from ha.fault import Scene
 from ha.holds import HoldsWatch
 from ha.hypervisors import VCENTER, Hypervisors
 from ha.load import Load, Wish
@@ -53,9 +53,7 @@ def main() -> int:
         stack.push(lambda kind, *_: tell_logs(folder) if kind is not None else None)
         scene = bring_up(stack, folder, seed)
         print(f"All of it is up after {time.monotonic() - begun:.0f} s.", flush=True)
-        chosen = [
-            fault for fault in faults.schedule(scene.cloud, scene.hypervisors, seed) if arguments.only in fault.title
-        ]
+        chosen = [fault for fault in faults.schedule(scene.cloud, seed) if arguments.only in fault.title]
         outcomes = story.play(scene, chosen, begun + 60 * arguments.minutes)
         status = conclude(scene, outcomes, seed)
         if status:
@@ -70,7 +68,7 @@ def bring_up(stack: ExitStack, folder: Path, seed: int) -> Scene:
     databases = stack.enter_context(Databases(network, DATABASES))
     print(f"PostgreSQL, primary and standby: {databases.url}", flush=True)
     hypervisors = stack.enter_context(Hypervisors(network, folder, KVM, VSPHERE))
-    print(f"Two libvirtds, and a vCenter at {hypervisors.vcenter.url if hypervisors.vcenter else ''}", flush=True)
+    print("Two libvirtds, and a vCenter", flush=True)
     cloud = stack.enter_context(Cloud(network, folder, databases.url, SERVERS, hypervisors.plans()))
     cloud.wait_for_hosts(len(KVM) + 1)
     print(f"Three servers behind HAProxy at {cloud.urls[0]}, four agents", flush=True)

@@ -12,7 +12,7 @@ from typing import Self
 
 from ha import certificate, proxy
 from ha.client import Client, NoAnswer, insist
-from testbed.faults import Program
+from testbed.faults import Clock, Program
 from testbed.netns import Network
 
 API_PORT, AGENTS_PORT = 5000, 5443
@@ -73,10 +73,16 @@ class Cloud:
         agents: Sequence[AgentPlan],
         *,
         with_proxy: bool = True,
+        with_clocks: bool = False,
     ) -> None:
-        """`database`: SQLAlchemy's URL; `servers`: their names, which are parts of the network, as the agents' are."""
+        """`database`: SQLAlchemy's URL; `servers`: their names, which are parts of the network, as the agents' are.
+
+        `with_clocks`: each program has a wall clock of its own, that can be made to jump.
+        """
         self.network, self.folder, self.database = network, folder, database
         self.servers, self.agents = tuple(servers), tuple(agents)
+        named = [*servers, *(plan.name for plan in agents)] if with_clocks else []
+        self.clocks = {name: Clock(folder / f"{name}.clock") for name in named}
         addresses = [network.address(name) for name in servers]
         front = [network.address(PROXY)] if with_proxy else []
         self._certificate = certificate.make(folder, [*addresses, *front])
@@ -216,7 +222,9 @@ class Cloud:
         return self.folder / f"{name}.toml"
 
     def _program(self, name: str, command: list[str], part: str) -> Program:
-        return Program(name, self.network.command(part, command), self.folder / f"{name}.log")
+        environment = self.clocks[name].environment if name in self.clocks else {}
+        log = self.folder / f"{name}.log"
+        return Program(name, self.network.command(part, command), log, environment=environment)
 
     def _run(self, part: str, command: list[str], text: str = "") -> str:
         done = subprocess.run(

@@ -2,62 +2,31 @@
 
 import random
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
 
 from ha.cloud import PROXY, Cloud
-from ha.database import Databases
-from ha.holds import HoldsWatch
+from ha.fault import (
+    KILLED,
+    PATIENCE_SECONDS,
+    STOPPED,
+    WAYS,
+    Fault,
+    FaultFailed,
+    Scene,
+    agent_name,
+    harm,
+    is_up,
+    mend,
+    until,
+    went_down,
+)
 from ha.hypervisors import VCENTER, VSPHERE_PLACE, Hypervisors
-from ha.load import Load
-from ha.probe import Probe
 
-KILLED, STOPPED, CUT_OFF = "killed", "stopped", "cut off"
-WAYS = (KILLED, STOPPED, CUT_OFF)
-PATIENCE_SECONDS = 120.0
 OUTAGE_SECONDS = 8.0
 """How long a server stays away, so that requests meet its absence."""
+CUT_SECONDS = 15.0
+"""How long two parts stay apart: longer than a hold."""
 RESTART_SECONDS = 2.0
 """How long systemd would rest before it starts a program again."""
-
-
-class FaultFailed(Exception):
-    """Nobody took over, or the part did not come back; the message says which."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """All that faults are made in, and seen by."""
-
-    cloud: Cloud
-    databases: Databases
-    hypervisors: Hypervisors
-    holds: HoldsWatch
-    load: Load
-    probe: Probe
-
-
-class Fault(ABC):
-    """One fault of one part."""
-
-    limit_seconds = 0.0
-    """What its takeover must stay below; 0 = nothing is promised."""
-
-    def __init__(self, part: str, way: str) -> None:
-        self.part, self.way = part, way
-
-    @property
-    @abstractmethod
-    def title(self) -> str:
-        """What the table calls all faults of this sort."""
-
-    @abstractmethod
-    def run(self, scene: Scene) -> float:
-        """Make it, wait until another has taken over, mend it; returns how many seconds the takeover took."""
 
 
 class ServerFault(Fault):
@@ -152,39 +121,42 @@ class LibvirtFault(Fault):
 
     def run(self, scene: Scene) -> float:
         begun = time.time()
-        host = scene.hypervisors.libvirts[self.part]
+        hypervisors = scene.hypervisors
+        assert isinstance(hypervisors, Hypervisors)
+        host = hypervisors.libvirts[self.part]
         if self.way == KILLED:
             host.kill()
         else:
-            scene.hypervisors.freeze_libvirtd(self.part)
+            hypervisors.freeze_libvirtd(self.part)
         until(lambda: went_down(scene, self.part, begun), f"the host of {self.part} is not said to be down")
         took = went_down(scene, self.part, begun) - begun
         if self.way == KILLED:
             host.start()
         else:
-            scene.hypervisors.thaw_libvirtd(self.part)
+            hypervisors.thaw_libvirtd(self.part)
         until(lambda: is_up(scene, self.part), f"the host of {self.part} does not come up again")
         return took
 
 
 class ActiveAgentFault(Fault):
-    """The active vSphere agent goes; the figure is the time from its last beat to the standby's first one."""
+    """The active one of two agents goes; the figure is the time from its last beat to the standby's first one."""
 
     limit_seconds = 15.0
 
-    def __init__(self, way: str) -> None:
-        super().__init__("the active vSphere agent", way)
+    def __init__(self, way: str, place: str = VSPHERE_PLACE) -> None:
+        super().__init__(f"the active agent of {place}", way)
+        self.place = place
 
     @property
     def title(self) -> str:
-        return f"active vSphere agent {self.way}"
+        return f"active agent {self.way}"
 
     def run(self, scene: Scene) -> float:
-        agent_id, epoch, _ = scene.holds.holder(VSPHERE_PLACE)
+        agent_id, epoch, _ = scene.holds.holder(self.place)
         name = agent_name(scene, agent_id)
         harm(scene, name, self.way)
-        until(lambda: scene.holds.takeover(VSPHERE_PLACE, epoch), f"nobody took over from {name}")
-        taken = scene.holds.takeover(VSPHERE_PLACE, epoch)
+        until(lambda: scene.holds.takeover(self.place, epoch), f"nobody took over from {name}")
+        taken = scene.holds.takeover(self.place, epoch)
         assert taken is not None
         if agent_name(scene, taken.agent_id) == name:
             raise FaultFailed(f"{name} was {self.way}, and has taken over from itself")
@@ -192,15 +164,59 @@ class ActiveAgentFault(Fault):
         return taken.seconds
 
 
+class PartitionFault(Fault):
+    """Two parts cannot reach each other for a while; the figure is the longest time without an answer of the API."""
+
+    def __init__(self, part: str, other: str) -> None:
+        super().__init__(part, f"cut off from {other}")
+        self.other = other
+
+    @property
+    def title(self) -> str:
+        return f"{self.part} {self.way}"
+
+    def run(self, scene: Scene) -> float:
+        begun = time.monotonic()
+        scene.cloud.network.partition(self.part, self.other)
+        time.sleep(CUT_SECONDS)
+        until(lambda: scene.load.answered_after(begun) is not None, f"no answer while {self.title}")
+        silence = scene.probe.longest_silence(begun)
+        scene.cloud.network.heal(self.part, self.other)
+        return silence
+
+
+class ClockFault(Fault):
+    """A part's wall clock jumps, and some seconds later back again; leases neither run out nor stand still.
+
+    The figure is the longest time without an answer. The cloud must have been made with clocks.
+    """
+
+    def __init__(self, part: str, seconds: int) -> None:
+        super().__init__(part, f"sent {abs(seconds)} s into the {'future' if seconds > 0 else 'past'}")
+        self.seconds = seconds
+
+    @property
+    def title(self) -> str:
+        return f"{self.part} {self.way}"
+
+    def run(self, scene: Scene) -> float:
+        begun = time.monotonic()
+        scene.cloud.clocks[self.part].jump(self.seconds)
+        time.sleep(OUTAGE_SECONDS)
+        until(lambda: scene.load.answered_after(begun) is not None, f"no answer while {self.title}")
+        scene.cloud.clocks[self.part].set_right()
+        return scene.probe.longest_silence(begun)
+
+
 class VcenterCutFault(Fault):
     """The active vSphere agent can reach the cloud, but its vCenter no more: the standby, which can, takes over."""
 
     def __init__(self) -> None:
-        super().__init__("the active vSphere agent", "cut off from vCenter")
+        super().__init__(f"the active agent of {VSPHERE_PLACE}", "cut off from vCenter")
 
     @property
     def title(self) -> str:
-        return f"active vSphere agent {self.way}"
+        return f"active agent {self.way}"
 
     def run(self, scene: Scene) -> float:
         agent_id, epoch, _ = scene.holds.holder(VSPHERE_PLACE)
@@ -214,68 +230,14 @@ class VcenterCutFault(Fault):
         return taken.taken_at - begun
 
 
-def schedule(cloud: Cloud, hypervisors: Hypervisors, seed: int) -> list[Fault]:
-    """Every fault once, in an order that the seed decides."""
+def schedule(cloud: Cloud, seed: int) -> list[Fault]:
+    """Every fault of `make ha` once, in an order that the seed decides."""
+    hosts = [plan.name for plan in cloud.agents if plan.name == plan.place]
     faults: list[Fault] = [ServerFault(name, way) for name in cloud.servers for way in WAYS]
     faults += [DatabaseFault(way) for way in WAYS]
-    faults += [HostFault(name, way) for name in hypervisors.libvirts for way in WAYS]
-    faults += [LibvirtFault(name, way) for name in hypervisors.libvirts for way in (KILLED, STOPPED)]
-    if hypervisors.vcenter is not None:
-        faults += [*(ActiveAgentFault(way) for way in WAYS), VcenterCutFault()]
-    if PROXY in cloud.programs:
-        faults += [ProxyFault(PROXY, way) for way in (KILLED, STOPPED)]
+    faults += [HostFault(name, way) for name in hosts for way in WAYS]
+    faults += [LibvirtFault(name, way) for name in hosts for way in (KILLED, STOPPED)]
+    faults += [*(ActiveAgentFault(way) for way in WAYS), VcenterCutFault()]
+    faults += [ProxyFault(PROXY, way) for way in (KILLED, STOPPED)]
     random.Random(seed).shuffle(faults)
     return faults
-
-
-def harm(scene: Scene, name: str, way: str) -> None:
-    """Kill, stop or cut off one of the cloud's programs; `name` is its part of the network, too."""
-    if way == KILLED:
-        scene.cloud.programs[name].kill()
-    elif way == STOPPED:
-        scene.cloud.programs[name].pause()
-    else:
-        scene.cloud.network.isolate(name)
-
-
-def mend(scene: Scene, name: str, way: str) -> None:
-    """Take it back."""
-    if way == KILLED:
-        scene.cloud.start(name)
-    elif way == STOPPED:
-        scene.cloud.programs[name].resume()
-    else:
-        scene.cloud.network.heal(name)
-
-
-def went_down(scene: Scene, place: str, since: float) -> float:
-    """When all hosts of a place were down, in seconds since 1970; 0 = they are not, or have been since before."""
-    states = scene.holds.states(place).values()
-    if not states or any(state != "down" or moment < since for state, moment in states):
-        return 0.0
-    return max(moment for _, moment in states)
-
-
-def is_up(scene: Scene, place: str) -> bool:
-    """Whether all hosts of a place are up."""
-    states = scene.holds.states(place).values()
-    return bool(states) and all(state == "up" for state, _ in states)
-
-
-def agent_name(scene: Scene, agent_id: str) -> str:
-    """The name that an agent joined with."""
-    engine = create_engine(scene.databases.url, poolclass=NullPool)
-    try:
-        with engine.connect() as connection:
-            return str(connection.execute(text("SELECT name FROM agent WHERE id = :id"), {"id": agent_id}).scalar())
-    finally:
-        engine.dispose()
-
-
-def until(true: Callable[[], object], complaint: str) -> None:
-    """Wait for a condition. Raises FaultFailed."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        if time.monotonic() > deadline:
-            raise FaultFailed(f"{complaint} ({PATIENCE_SECONDS:.0f} s)")
-        time.sleep(0.1)

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from ha.cloud import AgentPlan
 from testbed import looks
@@ -17,6 +17,16 @@ from testbed.vcenter import TestVcenter
 VCENTER = "vcenter"
 VCENTER_PORT = 8443
 VSPHERE_PLACE = "vc-1"
+
+
+class Beneath(Protocol):
+    """What the cloud runs on."""
+
+    def plans(self) -> list[AgentPlan]:
+        """The agents that serve it."""
+
+    def looks(self) -> list[Look]:
+        """What it really holds."""
 
 
 class Hypervisors:

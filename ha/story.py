@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ha.faults import Fault, FaultFailed, Scene
+from ha.fault import Fault, FaultFailed, Scene
 from testbed import audit
 
 SETTLE_SECONDS = 180.0

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from polyvisor.observe.connections import Connections
 from polyvisor.store.database import Database
+from polyvisor.store.outage import is_outage
 from tests import databases
 
 
@@ -55,3 +56,16 @@ def test_what_fails_is_counted_by_its_kind(database: Database, registry: Collect
     assert ended(registry, "rollback") == 1
     kind = type(refused.value).__name__
     assert registry.get_sample_value("polyvisor_database_errors_total", {"error": kind}) == 1
+
+
+def test_a_connection_that_is_cut_off_says_so_itself(postgresql_url: str, registry: CollectorRegistry) -> None:
+    database = Database(postgresql_url)
+    Connections(database, registry)
+    try:
+        with pytest.raises(OperationalError) as told, database.read() as store:
+            store.connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        assert is_outage(told.value)
+        with database.read() as store:
+            assert store.connection.execute(text("SELECT 1")).scalar() == 1
+    finally:
+        database.close()

@@ -69,6 +69,8 @@ class Connections(Collector):
 
         @event.listens_for(database.engine, "rollback")
         def _rollback(connection: Connection) -> None:
+            if connection.invalidated:
+                return  # it was cut off, and asking it for anything raises what would hide the error that said so
             rolled_back.observe(perf_counter() - connection.info.pop(_BEGAN, perf_counter()))
 
         @event.listens_for(database.engine, "handle_error")

@@ -13,7 +13,7 @@ from testbed import owned
 from testbed.process import alive, wait_for
 
 PREFIX = "pv-booted-"
-BOOT_TIMEOUT_SECONDS = 180.0
+BOOT_TIMEOUT_SECONDS = 300.0
 STOP_TIMEOUT_SECONDS = 60.0
 _CONTROL_GROUPS = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup")
 
@@ -66,7 +66,7 @@ class Booted:
         inside = ["nsenter", "--target", str(self._leader), "--net", "--", "unshare", "--mount"]
         return [*inside, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts), *words]
 
-    def run(self, *words: str, check: bool = True, timeout_seconds: float = 180) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, check: bool = True, timeout_seconds: float = 600) -> subprocess.CompletedProcess[str]:
         """Run a program within, as root. Raises AssertionError with its words when it fails, unless `check` is off."""
         done = subprocess.run(
             self.command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_seconds,

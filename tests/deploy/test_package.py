@@ -73,6 +73,19 @@ def test_an_installation_starts_nothing_and_holds_every_bound(machine: Booted) -
     assert owned.splitlines() == ["640 root:polyvisor", "700 root:root"]
 
 
+def test_a_site_that_evacuates_by_itself_has_its_host_reset_when_the_agent_cannot_run(machine: Booted) -> None:
+    """The drop-in that comes as an example overrules what all services have in common."""
+    folder = "/etc/systemd/system/polyvisor-agent.service.d"
+    machine.run("mkdir", "-p", folder)
+    machine.run("cp", "/lib/systemd/system/polyvisor-agent.service.d/fence.conf.example", f"{folder}/fence.conf")
+    machine.run("systemctl", "daemon-reload")
+    names = ("StartLimitAction", "FailureAction", "StartLimitBurst", "StartLimitIntervalUSec", "Restart")
+    shown = machine.run("systemctl", "show", f"--property={','.join(names)}", "polyvisor-agent").stdout
+    assert dict(line.split("=", 1) for line in shown.splitlines()) == dict(
+        zip(names, ("reboot-force", "reboot-force", "5", "1min", "always"), strict=True)
+    )
+
+
 def test_the_page_and_the_completion_know_the_commands(machine: Booted) -> None:
     page = machine.run("man", "--pager=cat", "polyvisor").stdout
     for words in ("POLYVISOR OPERATIONS LIST", "--simulated N", "Add N simulated hosts"):

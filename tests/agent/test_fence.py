@@ -13,6 +13,7 @@ from polyvisor.hypervisor.simulated.estate import SimulatedGuest
 from polyvisor.model.link import Held, Hold, Role
 from polyvisor.model.power import Power
 from polyvisor.operate.holds import Holds
+from polyvisor.operate.turned_off import TurnedOff
 
 LEASE, FENCE = 10.0, 40.0
 
@@ -35,7 +36,8 @@ class Site:
     def restart(self) -> None:
         """The agent's process is another."""
         self.holds = Holds(lambda: self.now)
-        self.fence = Fence(self.holds, {"sim": self.driver}, lambda: self.now, self.file, self.boot)
+        self.turned_off = TurnedOff()
+        self.fence = Fence(self.holds, {"sim": self.driver}, lambda: self.now, self.file, self.boot, self.turned_off)
 
     def beat(self, role: Role = Role.ACTIVE, fence_seconds: float = FENCE) -> None:
         """A beat that is answered, and the fence's look after it."""
@@ -143,6 +145,19 @@ def test_what_the_cloud_starts_after_it_answers_again_stays_on(site: Site) -> No
     assert "on" in site.running()
     site.silence(3)
     assert "on" not in site.running(), "cut off once more"
+
+
+def test_what_ran_is_kept_until_the_cloud_has_heard_of_it(site: Site) -> None:
+    site.beat()
+    site.silence(FENCE + 2)
+    assert site.turned_off.of("sim") == {"on"}, "what was paused cannot be as it was"
+    site.restart()
+    assert site.turned_off.of("sim") == {"on"}
+    site.beat()
+    site.turned_off.told("sim", frozenset({"on"}))
+    site.beat()
+    site.restart()
+    assert site.turned_off.of("sim") == frozenset()
 
 
 def test_a_full_disk_does_not_keep_the_fence_from_its_work(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

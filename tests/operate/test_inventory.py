@@ -60,6 +60,52 @@ def test_a_power_change_behind_our_back_is_taken_over(cloud: Cloud, power: Power
     assert (server.power, server.vm_state) == (power, state)
 
 
+def fenced(cloud: Cloud, id: str) -> Inventory:
+    """The first look of an agent that was cut off, and has turned its guest off meanwhile."""
+    cloud.simulated.change_behind_our_back(id, Power.OFF)
+    cloud.now += timedelta(seconds=1)
+    guests = tuple(msgspec.structs.replace(guest, fenced=guest.server_id == id) for guest in cloud.driver.guests())
+    found = Inventory(place="sim", since=cloud.now, hosts=tuple(cloud.driver.hosts()), guests=guests)
+    cloud.now += timedelta(seconds=1)
+    return found
+
+
+def take(cloud: Cloud, found: Inventory) -> None:
+    """It arrives."""
+    with cloud.database.write() as store:
+        inventory.take(store, cloud.engine.tools, found, cloud.now)
+
+
+def test_what_a_fence_has_turned_off_is_started_again(cloud: Cloud) -> None:
+    id = active(cloud)
+    found = fenced(cloud, id)
+    take(cloud, found)
+    take(cloud, found)  # told twice, for the answer to the first was lost
+    assert [row.kind for row in cloud.unfinished()] == ["server.start"]
+    cloud.settle()
+    server = cloud.server(id)
+    assert (server.vm_state, server.power, server.task_state) == (VmState.ACTIVE, Power.ON, None)
+
+
+def test_what_its_user_had_stopped_stays_off_after_a_fence(cloud: Cloud) -> None:
+    id = active(cloud)
+    cloud.simulated.change_behind_our_back(id, Power.OFF)
+    cloud.take_inventory()
+    take(cloud, fenced(cloud, id))
+    assert cloud.unfinished() == []
+    assert cloud.server(id).vm_state is VmState.STOPPED
+
+
+def test_what_a_fence_has_turned_off_can_be_deleted(cloud: Cloud) -> None:
+    id = active(cloud)
+    found = fenced(cloud, id)
+    cloud.ask_for_end(id)
+    take(cloud, found)
+    assert [row.kind for row in cloud.unfinished()] == ["server.delete"]
+    cloud.settle()
+    assert cloud.server(id).deleted_at is not None
+
+
 def test_a_guest_that_somebody_removed_is_said_to_be_gone(cloud: Cloud) -> None:
     id = active(cloud)
     cloud.simulated.change_behind_our_back(id, None)

@@ -9,10 +9,12 @@ import pytest
 
 from polyvisor.hypervisor.driver import Unreachable
 from polyvisor.hypervisor.simulated import SimulatedDriver, SimulatedSettings
+from polyvisor.hypervisor.simulated.estate import SimulatedGuest
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.link import Beat, Glimpse, Held, Inventory, Lease, Report
 from polyvisor.model.power import Power
 from polyvisor.operate.observer import Observer
+from polyvisor.operate.turned_off import TurnedOff
 
 PATIENCE_SECONDS = 30
 
@@ -112,6 +114,21 @@ def test_it_looks_when_it_is_asked_to(told: Told, driver: SimulatedDriver) -> No
     observer.look_now()
     told.until(lambda: len(told.inventories) == 2)
     observer.stop()
+
+
+def test_what_the_fence_turned_off_is_told_with_the_whole_and_once(told: Told, driver: SimulatedDriver) -> None:
+    for id in ("on", "off"):
+        driver.estate.put(SimulatedGuest(server_id=id, name=id, host="sim-0001", power=Power.OFF))
+    turned_off = TurnedOff()
+    turned_off.add("sim", "on")
+    observer = Observer(told, driver, lambda: datetime.now(UTC), 3600, OnePlace(), turned_off)
+    observer.start()
+    told.until(lambda: len(told.inventories) == 1)
+    observer.look_now()
+    told.until(lambda: len(told.inventories) == 2)
+    observer.stop()
+    fenced = [{guest.server_id for guest in each.guests if guest.fenced} for each in told.inventories]
+    assert fenced == [{"on"}, set()]
 
 
 def test_a_change_behind_our_back_is_told_without_waiting(told: Told, driver: SimulatedDriver) -> None:

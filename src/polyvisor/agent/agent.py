@@ -25,6 +25,7 @@ from polyvisor.model.settings import OperateSettings
 from polyvisor.operate.kinds import KINDS
 from polyvisor.operate.link import Link
 from polyvisor.operate.station import Station
+from polyvisor.operate.turned_off import TurnedOff
 from polyvisor.operate.watch import UNWATCHED, Watch
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Agent:
         self._session = str(uuid.uuid4())
         self._servers = Servers(files.servers(), files.context)
         self._link = HttpLink(self._servers, self._session, steady, self._keep_servers)
+        turned_off = TurnedOff()
         self._station = Station(
             counted(self._link),
             drivers,
@@ -77,8 +79,9 @@ class Agent:
             inventory_seconds=settings.inventory_seconds,
             look_seconds=LONG_POLL_SECONDS,
             watch=watch,
+            turned_off=turned_off,
         )
-        self._fence = Fence(self._station.holds, drivers, steady, files.path(FENCE_FILE), boot_id())
+        self._fence = Fence(self._station.holds, drivers, steady, files.path(FENCE_FILE), boot_id(), turned_off)
         self._renewal = Renewal(files, self._servers, self._session, now)
 
     @property

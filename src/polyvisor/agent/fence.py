@@ -1,7 +1,8 @@
 """Turns a place's guests off when this agent was cut off for as long as the place's policy allows: they are started
 elsewhere then, and must not run twice.
 
-What was promised is kept in a file, so that an agent that is started anew while cut off keeps the promise too.
+What was promised is kept in a file, so that an agent that is started anew while cut off keeps the promise too; and so
+is what was turned off, until the cloud, which may not have started it elsewhere yet, has heard of it.
 """
 
 import logging
@@ -16,6 +17,7 @@ from polyvisor.hypervisor.driver import Driver, HypervisorError
 from polyvisor.model.power import Power
 from polyvisor.model.record import Record
 from polyvisor.operate.holds import Holds
+from polyvisor.operate.turned_off import TurnedOff
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
@@ -34,19 +36,28 @@ class Promise(Record):
 class _Kept(Record):
     boot_id: str
     promises: dict[str, Promise] = {}
+    turned_off: dict[str, tuple[str, ...]] = {}
+    """Ids of servers, by place."""
 
 
 class Fence:
     """A thread that counts the silence."""
 
     def __init__(
-        self, holds: Holds, drivers: Mapping[str, Driver], steady: Callable[[], float], file: Path, boot_id: str
+        self,
+        holds: Holds,
+        drivers: Mapping[str, Driver],
+        steady: Callable[[], float],
+        file: Path,
+        boot_id: str,
+        turned_off: TurnedOff | None = None,
     ) -> None:
         """`boot_id`: of this start of the machine; guests have not outlived another."""
         self._holds, self._drivers, self._steady = holds, drivers, steady
         self._file, self._boot_id = file, boot_id
+        self._turned_off = turned_off or TurnedOff()
         self._promises = self._read()
-        self._written = dict(self._promises)
+        self._written = (dict(self._promises), self._turned_off.all())
         self._started_at = steady()
         self._fenced: set[str] = set()
         self._stopping = threading.Event()
@@ -97,7 +108,9 @@ class Fence:
             before = self._promises.get(place)
             if before is not None and ours.answered_at > before.answered_at and place in self._fenced:
                 self._fenced.discard(place)
-                log.warning("the cloud answers again: the guests of %s, which were turned off, are its to start", place)
+                log.warning(
+                    "the cloud answers again: the guests of %s, which were turned off, are started again", place
+                )
             if ours.fence_seconds > 0:
                 self._promises[place] = Promise(answered_at=ours.answered_at, fence_seconds=ours.fence_seconds)
             else:
@@ -118,7 +131,10 @@ class Fence:
                 place, silent_seconds, len(running),
             )  # fmt: skip
             for guest in running:
+                if guest.power is Power.ON:
+                    self._turned_off.add(place, guest.server_id or "")
                 self._turn_one_off(driver, guest.server_id or "")
+            self._write()
         except HypervisorError as error:
             log.error("%s: its guests could not be turned off, which is tried again: %s", place, error)
         return False  # looked at once more: what was asked for has to be so
@@ -134,17 +150,23 @@ class Fence:
             kept = msgspec.json.decode(self._file.read_bytes(), type=_Kept)
         except (OSError, msgspec.MsgspecError):
             return {}
-        return dict(kept.promises) if kept.boot_id == self._boot_id else {}
+        if kept.boot_id != self._boot_id:
+            return {}
+        for place, ids in kept.turned_off.items():
+            for id in ids:
+                self._turned_off.add(place, id)
+        return dict(kept.promises)
 
     def _write(self) -> None:
-        if self._promises == self._written:
+        now = (dict(self._promises), self._turned_off.all())
+        if now == self._written:
             return
-        kept = _Kept(boot_id=self._boot_id, promises=self._promises)
+        kept = _Kept(boot_id=self._boot_id, promises=now[0], turned_off=now[1])
         try:
             write_private(self._file, msgspec.json.encode(kept), durable=False)  # a loss of power ends the guests too
         except OSError as error:  # the promise holds all the same, for as long as this process lives
             log.error("what was promised of the guests could not be written to %s: %s", self._file, error)
-        self._written = dict(self._promises)
+        self._written = now
 
 
 def boot_id() -> str:

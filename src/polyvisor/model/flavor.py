@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from polyvisor.model.record import Record
+from polyvisor.model.record import Told
 
 
-class Flavor(Record):
+class Flavor(Told):
     """A flavor as the store has it. A server keeps the copy it was made with."""
 
     id: str

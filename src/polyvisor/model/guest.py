@@ -1,10 +1,10 @@
 """Guests, as their hypervisors tell them."""
 
 from polyvisor.model.power import Power
-from polyvisor.model.record import Record
+from polyvisor.model.record import Told
 
 
-class GuestReport(Record):
+class GuestReport(Told):
     """A guest as its hypervisor tells it."""
 
     server_id: str | None
@@ -15,3 +15,5 @@ class GuestReport(Record):
     member: str = ""
     """The ESXi host it runs on at the moment; "" for other kinds."""
     power: Power
+    fenced: bool = False
+    """It ran until its agent, cut off from the cloud, turned it off for fear that it is started elsewhere, too."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from polyvisor.model.record import Record
+from polyvisor.model.record import Told
 
 
 class HypervisorType(StrEnum):
@@ -15,7 +15,7 @@ class HypervisorType(StrEnum):
     SIMULATED = "simulated"
 
 
-class Datastore(Record):
+class Datastore(Told):
     """A place for disks that a host can reach. Sizes in bytes."""
 
     name: str
@@ -32,7 +32,7 @@ class Datastore(Record):
     """Names of the hosts that have written theirs on it: one that was copied shows marks that others do not."""
 
 
-class Member(Record):
+class Member(Told):
     """One ESXi host below a cluster (for other kinds a host has no members)."""
 
     name: str
@@ -44,7 +44,7 @@ class Member(Record):
     version: str = ""
 
 
-class Capacity(Record):
+class Capacity(Told):
     """What a host has in all, before reservation and overcommit."""
 
     vcpus: int
@@ -52,7 +52,7 @@ class Capacity(Record):
     disk_gib: int
 
 
-class HostReport(Record):
+class HostReport(Told):
     """What a driver says of one host: complete each time, never a difference."""
 
     name: str
@@ -88,7 +88,7 @@ class HostState(StrEnum):
     DOWN = "down"
 
 
-class Host(Record):
+class Host(Told):
     """A host as the store has it: the report, the operator's settings, and what is claimed of it."""
 
     id: int

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from polyvisor.model.record import Record
+from polyvisor.model.record import Told
 
 
 class ImageStatus(StrEnum):
@@ -34,7 +34,7 @@ class MemberStatus(StrEnum):
     REJECTED = "rejected"
 
 
-class Image(Record):
+class Image(Told):
     """An image as the store has it."""
 
     id: str
@@ -64,7 +64,7 @@ class Image(Record):
     updated_at: datetime
 
 
-class ImageFilter(Record):
+class ImageFilter(Told):
     """Which images a list shows. None = whatever it is; a tuple = one of these."""
 
     project_id: str | None
@@ -100,7 +100,7 @@ class ImageFilter(Record):
     """An image has all of these."""
 
 
-class ImageRef(Record):
+class ImageRef(Told):
     """What a step at a host must know of an image: enough to fetch, verify, convert and cache it."""
 
     id: str

@@ -1,11 +1,11 @@
 """What the API orders of the engine: the arguments of each kind of operation."""
 
 from polyvisor.model.place import PlaceRequest
-from polyvisor.model.record import Record
+from polyvisor.model.record import Told
 from polyvisor.model.server import Server
 
 
-class ServerCreate(Record):
+class ServerCreate(Told):
     """`server.create`: make a server's guest and boot it."""
 
     server: Server
@@ -16,13 +16,13 @@ class ServerCreate(Record):
     """Given to the guest through the config drive; wiped from here once the operation has ended."""
 
 
-class ServerTarget(Record):
+class ServerTarget(Told):
     """Operations that need to know nothing but the server."""
 
     server_id: str
 
 
-class ServerConsoleLog(Record):
+class ServerConsoleLog(Told):
     """`server.console_log`: read the serial console's log."""
 
     server_id: str
@@ -30,20 +30,20 @@ class ServerConsoleLog(Record):
     """How many lines from the end; None = all."""
 
 
-class ServerReboot(Record):
+class ServerReboot(Told):
     """`server.reboot`: `hard` = cut the power."""
 
     server_id: str
     hard: bool
 
 
-class HostForgetImages(Record):
+class HostForgetImages(Told):
     """`host.forget_images`: remove cached copies of images that are no more."""
 
     host: str
 
 
-class ServerEvacuate(Record):
+class ServerEvacuate(Told):
     """`server.evacuate`: bring a server up elsewhere, as its host is down; or, with `leaving`, as it is to be empty."""
 
     server: Server
@@ -65,7 +65,7 @@ class ServerEvacuate(Record):
     """The host is up and is being emptied: its guest is powered off first."""
 
 
-class ServerMove(Record):
+class ServerMove(Told):
     """`server.move`: shut a server down, boot it on the same disks on another host, start it where it ran."""
 
     server: Server
@@ -73,7 +73,7 @@ class ServerMove(Record):
     host: str | None = None
 
 
-class GuestRemove(Record):
+class GuestRemove(Told):
     """`guest.remove`: remove a guest that is left at a place which its server has left."""
 
     server_id: str
@@ -81,7 +81,7 @@ class GuestRemove(Record):
     host: str
 
 
-class HostDrain(Record):
+class HostDrain(Told):
     """`host.drain`: move every server away from a host, and keep new ones from it."""
 
     host: str

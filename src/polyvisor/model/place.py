@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 
 from polyvisor.model.host import Capacity, Datastore, Host
 from polyvisor.model.image import ImageRef
-from polyvisor.model.record import Record
+from polyvisor.model.record import Told
 
 _ENDLESS = 1 << 53
 
 
-class PlaceRequest(Record):
+class PlaceRequest(Told):
     """What a server needs of a host. Filled in when the server is asked for, kept in its operation."""
 
     server_id: str
@@ -33,7 +33,7 @@ class PlaceRequest(Record):
     """Hosts that do not do for what the operation is about: name → reason, going on from the host's name."""
 
 
-class AggregateView(Record):
+class AggregateView(Told):
     """What the scheduler sees of an aggregate."""
 
     id: int
@@ -44,7 +44,7 @@ class AggregateView(Record):
     """Names of its hosts."""
 
 
-class HostView(Record):
+class HostView(Told):
     """What the scheduler sees of a host."""
 
     host: Host
@@ -52,7 +52,7 @@ class HostView(Record):
     """Those that servers may use here."""
 
 
-class Plan(Record):
+class Plan(Told):
     """A proposal: the store checks it again when it claims."""
 
     host: str

@@ -7,7 +7,7 @@ from enum import StrEnum
 from polyvisor.model.flavor import Flavor
 from polyvisor.model.image import ImageRef
 from polyvisor.model.power import Power
-from polyvisor.model.record import Record
+from polyvisor.model.record import Told
 
 
 class VmState(StrEnum):
@@ -42,7 +42,7 @@ class TaskState(StrEnum):
     """It moves to another host."""
 
 
-class Fault(Record):
+class Fault(Told):
     """Why a server is in ERROR."""
 
     code: int
@@ -53,7 +53,7 @@ class Fault(Record):
     created_at: datetime
 
 
-class Server(Record):
+class Server(Told):
     """A server as the store has it."""
 
     id: str
@@ -132,7 +132,7 @@ _BY_STATE = {
 }
 
 
-class ServerFilter(Record):
+class ServerFilter(Told):
     """What a list of servers is narrowed to; None = not by this."""
 
     deleted: bool | None = False

@@ -8,7 +8,8 @@ import msgspec
 
 from polyvisor.model.host import Host, HostReport, HostState, HypervisorType
 from polyvisor.model.link import Glimpse, Inventory
-from polyvisor.operate.reconcile import power_state, stray_guest, vanished_guest
+from polyvisor.model.power import Power
+from polyvisor.operate.reconcile import fenced_guest, power_state, stray_guest, vanished_guest
 from polyvisor.operate.tools import ControlTools
 from polyvisor.store.store import Store
 
@@ -42,6 +43,8 @@ def take(store: Store, tools: ControlTools, found: Inventory, now: datetime) -> 
         guest = guests.get(server.id)
         if guest is None:
             vanished_guest.note(store, server, now)
+        elif guest.fenced and guest.power is Power.OFF:
+            fenced_guest.note(store, tools, server, guest, now)
         else:
             power_state.note(store, server, guest, now)
 

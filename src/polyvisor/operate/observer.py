@@ -11,9 +11,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from polyvisor.hypervisor.driver import Driver, HypervisorError, Remembering
+from polyvisor.model.guest import GuestReport
 from polyvisor.model.link import Glimpse, Inventory
 from polyvisor.operate.link import Link, LinkDown
+from polyvisor.operate.turned_off import TurnedOff
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +38,18 @@ class Observer:
     """One thread per connection; a hypervisor that hangs delays nobody else."""
 
     def __init__(
-        self, link: Link, driver: Driver, clock: Callable[[], datetime], period_seconds: float, holds: HoldsOf
+        self,
+        link: Link,
+        driver: Driver,
+        clock: Callable[[], datetime],
+        period_seconds: float,
+        holds: HoldsOf,
+        turned_off: TurnedOff | None = None,
     ) -> None:
+        """`turned_off`: what the process's fence has turned off, where it has one."""
         self._link, self._driver, self._clock, self._period = link, driver, clock, period_seconds
         self._holds = holds
+        self._turned_off = turned_off or TurnedOff()
         self._due: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stopping = False
         self._watching = False
@@ -108,6 +120,7 @@ class Observer:
             return
         self._note(epoch)
         self._link.inventory(found)
+        self._turned_off.told(found.place, frozenset(str(guest.server_id) for guest in found.guests if guest.fenced))
 
     def _take_over(self, epoch: int) -> None:
         """Once for each hold: what the process before has open is ended, and what is this one's is noted."""
@@ -125,7 +138,7 @@ class Observer:
         place = self._driver.place
         try:
             hosts = tuple(self._driver.hosts())
-            guests = tuple(self._driver.guests()) if epoch is not None else ()
+            guests = self._marked(self._driver.guests()) if epoch is not None else ()
             return Inventory(place=place, epoch=epoch or 0, since=since, hosts=hosts, guests=guests)
         except HypervisorError as error:
             sentence = str(error) or type(error).__name__
@@ -133,6 +146,12 @@ class Observer:
             log.exception("looking at %s failed", place)
             sentence = f"An unexpected {type(error).__name__} occurred while it was looked at; the log has the details."
         return Inventory(place=place, epoch=epoch or 0, since=since, unreachable=sentence)
+
+    def _marked(self, guests: list[GuestReport]) -> tuple[GuestReport, ...]:
+        fenced = self._turned_off.of(self._driver.place)
+        return tuple(
+            msgspec.structs.replace(each, fenced=True) if each.server_id in fenced else each for each in guests
+        )
 
     def _note(self, epoch: int) -> None:
         """What must outlive this process is kept before anything that follows from it is told."""
@@ -149,6 +168,8 @@ class Observer:
             guest = self._driver.look(server_id)
         except HypervisorError:
             return  # the next inventory tells
+        if server_id in self._turned_off.of(self._driver.place):
+            return  # likewise, and that it was turned off here
         self._link.glimpse(
             Glimpse(place=self._driver.place, epoch=epoch, since=since, server_id=server_id, guest=guest)
         )

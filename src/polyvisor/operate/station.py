@@ -10,6 +10,7 @@ from polyvisor.operate.heartbeat import Heartbeat
 from polyvisor.operate.holds import Holds
 from polyvisor.operate.link import Link
 from polyvisor.operate.observer import Observer
+from polyvisor.operate.turned_off import TurnedOff
 from polyvisor.operate.watch import UNWATCHED, Watch
 from polyvisor.operate.worker import LOOK_SECONDS, SourceFor, Worker
 
@@ -31,11 +32,13 @@ class Station:
         inventory_seconds: float = 10.0,
         look_seconds: float = LOOK_SECONDS,
         watch: Watch = UNWATCHED,
+        turned_off: TurnedOff | None = None,
     ) -> None:
-        """`driver_kinds`: place → "kvm", "vsphere" or "simulated"; `steady`: see Holds."""
+        """`driver_kinds`: place → "kvm", "vsphere" or "simulated"; `steady`: see Holds; `turned_off`: see Observer."""
         self.holds = Holds(steady)
         self.observers = {
-            place: Observer(link, driver, clock, inventory_seconds, self.holds) for place, driver in drivers.items()
+            place: Observer(link, driver, clock, inventory_seconds, self.holds, turned_off)
+            for place, driver in drivers.items()
         }
         self.worker = Worker(link, drivers, kinds, source, clock, self.holds, threads, look_seconds, watch)
         self.heartbeat = Heartbeat(link, self.holds, self.worker, self.observers, driver_kinds, steady)

@@ -86,6 +86,7 @@ class Cloud:
         addresses = [network.address(name) for name in servers]
         front = [network.address(PROXY)] if with_proxy else []
         self._certificate = certificate.make(folder, [*addresses, *front])
+        self._authority = str(self._certificate.authority)
         self._direct = [f"https://{address}:{API_PORT}" for address in addresses]
         self.urls = [f"https://{front[0]}"] if front else self._direct
         self.programs = {name: self._server(name) for name in servers}
@@ -134,13 +135,25 @@ class Cloud:
             elif program.paused:
                 program.resume()
 
+    def unready(self) -> list[str]:
+        """A sentence for each server that does not say that it is ready."""
+        found = []
+        for name in self.servers:
+            alone = Client([f"https://{self.network.address(name)}:{API_PORT}"], "", "", "", self._authority)
+            try:
+                alone.knock("/readyz")
+            except NoAnswer as error:
+                found.append(f"{name} is not ready: {error}")
+            alone.close()
+        return found
+
     def client(self, user: str = "demo") -> Client:
         """A new client of one of the two first users, "demo" or "admin"."""
         if not self._passwords:
             clouds = (self.folder / self.servers[0] / "clouds.yaml").read_text().partition("\n")[2]
             found = json.loads(clouds)["clouds"]
             self._passwords = {each["auth"]["username"]: each["auth"]["password"] for each in found.values()}
-        return Client(self.urls, user, self._passwords[user], user, str(self._certificate.authority))
+        return Client(self.urls, user, self._passwords[user], user, self._authority)
 
     def wait_for_hosts(self, count: int) -> None:
         """Until so many hypervisors are up. Raises TimeoutError."""
@@ -237,7 +250,7 @@ class Cloud:
 
     def _wait_for_answer(self, name: str, url: str, path: str) -> None:
         program = self.programs[name]
-        alone = Client([url], "", "", "", str(self._certificate.authority))
+        alone = Client([url], "", "", "", self._authority)
         deadline = time.monotonic() + START_SECONDS
         while not _answers(alone, path):
             if program.pid is None or time.monotonic() > deadline:

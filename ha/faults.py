@@ -21,9 +21,9 @@ from ha.fault import (
 )
 from ha.hypervisors import VCENTER, VSPHERE_PLACE, Hypervisors
 
-OUTAGE_SECONDS = 8.0
+OUTAGE_SECONDS = 6.0
 """How long a server stays away, so that requests meet its absence."""
-CUT_SECONDS = 15.0
+CUT_SECONDS = 12.0
 """How long two parts stay apart: longer than a hold."""
 RESTART_SECONDS = 2.0
 """How long systemd would rest before it starts a program again."""

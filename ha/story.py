@@ -72,7 +72,7 @@ def settle(scene: Scene) -> list[str]:
             told = audit.judge(scene.load.ledger, audit.read(scene.databases.url), scene.hypervisors.looks())
         except Exception as error:  # noqa: BLE001 - a part that is still coming up cannot be read
             told = [f"the books cannot be read: {type(error).__name__}: {error}"]
-        told += scene.load.refusals
+        told += [*scene.load.refusals, *scene.cloud.unready()]
         if not told or scene.load.refusals or time.monotonic() > deadline:
             return told
         time.sleep(0.5)

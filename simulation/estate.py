@@ -96,6 +96,8 @@ class Hypervisor:
         self.ended: Callable[[str, str, Any], None] = lambda place, subject, task: None
         self.touched: dict[str, None] = {}
         """Guests that were changed behind our back."""
+        self.strangers: dict[str, None] = {}
+        """Guests that the database has never known."""
 
     def power_off(self) -> None:
         """The machine loses its power, and its guests theirs; their disks stay."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from polyvisor.hypervisor.simulated.estate import SimulatedGuest
 from polyvisor.model.power import Power
 from simulation.hub import Process
 
@@ -23,6 +24,8 @@ OF_AGENTS = ("call", "effect", "look")
 it looks at something there."""
 MOST_KINDS = 4
 WAIT_FOR_MOMENT_SECONDS = 15.0
+KNOWN_DOWN_SECONDS = 22.0
+"""After so long everybody knows that a host is down."""
 AN_HOUR_SECONDS = 3600.0
 
 
@@ -64,6 +67,15 @@ def schedule(chance: random.Random, most: int, end: float, kinds: tuple[str, ...
     return tuple(sorted(found, key=lambda fault: fault.at))
 
 
+LONG = {"host loses power": 3.0, "host falls silent": 3.0}
+"""Kinds that last longer than others, and how much."""
+
+
+def duration(fault: Fault) -> float:
+    """How long it lasts, in seconds."""
+    return fault.seconds * LONG.get(fault.kind, 1.0)
+
+
 class Strikes:
     """Makes faults happen, counts them, and ends them."""
 
@@ -83,14 +95,15 @@ class Strikes:
     ) -> bool:
         """Something that begins now and is over after the fault's seconds."""
         world = self.world
-        world.say("faults", "%s: %s, for %.1f s", who, what, fault.seconds)
+        seconds = duration(fault)
+        world.say("faults", "%s: %s, for %.1f s", who, what, seconds)
         begin()
 
         def over() -> None:
             world.say("faults", "%s: over: %s", who, what)
             end()
 
-        world.hub.after(fault.seconds, over)
+        world.hub.after(seconds, over)
         return True
 
     # Moments
@@ -308,7 +321,12 @@ def _meddle(strikes: Strikes, fault: Fault) -> bool:
 
 def _behind_our_back(strikes: Strikes, fault: Fault, power: Power | None) -> bool:
     world = strikes.world
-    guests = [(there, guest) for there in world.hypervisors.values() for guest in there.estate.guests()]
+    guests = [
+        (there, guest)
+        for there in world.hypervisors.values()
+        for guest in there.estate.guests()
+        if guest.server_id not in there.strangers
+    ]
     if not guests:
         return False
     there, guest = guests[fault.which % len(guests)]
@@ -318,6 +336,18 @@ def _behind_our_back(strikes: Strikes, fault: Fault, power: Power | None) -> boo
         there.estate.remove(guest.server_id)
     else:
         there.estate.put(msgspec.structs.replace(guest, power=power, before=power, power_at=0.0))
+    return True
+
+
+def _unknown_guest(strikes: Strikes, fault: Fault) -> bool:
+    """A guest with a server id of ours turns up that the database has never known: it must be left alone."""
+    world = strikes.world
+    there = world.hypervisors[_pick(world.places, fault.which)]
+    id = f"99999999-9999-4999-8999-{fault.which:02d}{fault.other:010d}"
+    host = _pick(world.hosts_of(there), fault.other)
+    there.estate.put(SimulatedGuest(server_id=id, name="unknown", host=host, power=Power.OFF))
+    there.strangers[id] = None
+    world.say("faults", "%s: a guest turns up that nobody knows, %s", there.place, id)
     return True
 
 
@@ -335,12 +365,29 @@ def _power_cut(strikes: Strikes, fault: Fault) -> bool:
     def begin() -> None:
         there.power_off()
         agent.process.kill()
+        agent.promises.clear()
+        if not world.plan.automatic:
+            world.hub.after(KNOWN_DOWN_SECONDS, evacuate)
+
+    def evacuate() -> None:
+        if not there.on and not world.healed:
+            world.say("operator", "has the servers of %s evacuated", there.place)
+            world.users.evacuate(there.place)
 
     def end() -> None:
         there.power_on()
         world.start_again(agent)
 
     return strikes.for_a_while(fault, there.place, "loses its power", begin, end)
+
+
+def _silent(strikes: Strikes, fault: Fault) -> bool:
+    """A KVM host is cut off from every server for a long time, while its guests run on."""
+    world = strikes.world
+    agents = [agent for agent in world.agents if agent.places[0].startswith("kvm")]
+    if not agents:
+        return False
+    return _isolate_agent(strikes, msgspec.structs.replace(fault, which=world.agents.index(_pick(agents, fault.which))))
 
 
 def _clock_jump(strikes: Strikes, fault: Fault) -> bool:
@@ -379,7 +426,9 @@ KINDS: dict[str, Callable[[Strikes, Fault], bool]] = {
     "hypervisor full": _mood("full", "its disk is full", True, False),
     "guest vanishes": _vanish,
     "guest changed": _meddle,
+    "unknown guest": _unknown_guest,
     "host loses power": _power_cut,
+    "host falls silent": _silent,
     "clock jumps": _clock_jump,
 }
 """Every kind of fault."""

@@ -20,6 +20,7 @@ from polyvisor.store.store import Store
 from simulation import standins
 from simulation.api import Api
 from simulation.database import Disk, Lost
+from simulation.faults import duration
 from simulation.hub import Killed, OutOfTime
 from simulation.invariants import Violated
 from simulation.network import NoAnswer
@@ -32,7 +33,7 @@ LOOK_SECONDS = 4.0
 PATIENCE_SECONDS = 2400.0
 """Within so much virtual time after the last fault everything has to be as it should."""
 LINGER_SECONDS = 60.0
-_FINAL = ("surprise", "journal")
+_FINAL = ("surprise", "journal", "strangers", "elsewhere")
 """What does not get better by waiting."""
 _FORESEEN = (Lost, MaybeCommitted, NoAnswer, LinkDown, Killed)
 
@@ -90,7 +91,7 @@ def _run(world: World) -> Outcome:
     watch = world.watch
     wrong: list[Violated] = []
     try:
-        troubled = max([2.0, *(fault.at + fault.seconds for fault in plan.faults)])
+        troubled = max([2.0, *(fault.at + duration(fault) for fault in plan.faults)])
         asked = max(wish.at for wish in plan.wishes)
         hub.run(max(troubled, asked) + 1.0, lambda: watch.violation is not None, MOST_EVENTS)
         if watch.violation is None:

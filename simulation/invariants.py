@@ -29,6 +29,7 @@ INVARIANTS = {
     "handed over": "A lease whose hand-over was lost is handed over by the next exchange.",
     "one holder": "By the processes' own clocks, a place is held by one of them at most.",
     "one caller": "No two calls change one guest at once.",
+    "elsewhere": "An evacuation brings a server up on another host than the one it leaves.",
     "one guest": "A server has one running guest at most, over all hosts.",
     "journal": "Steps are done in their order, and undone in reverse where their operation failed.",
     "surprise": "No error occurs that nobody has foreseen, and no thread dies.",
@@ -37,6 +38,7 @@ INVARIANTS = {
     "nothing lost": "What was answered with success has happened, and nothing that nobody asked for.",
     "guests": "There is a guest for each server that should have one, where the record says, and none beside them.",
     "claims": "There is a claim for each server that has a host, on that host, and none beside them.",
+    "strangers": "A guest that the database has never known is left alone.",
     "images": "No host keeps a copy of an image that is no more.",
     "known": "The hosts' states are known, once they answer again.",
 }
@@ -275,7 +277,7 @@ class Watch:
             images = store.image.ids()
         self.checked += 8
         found = [*self._ended(operations), *self._surprises()]
-        found += [wrong for each in operations for wrong in _journal(each)]
+        found += [wrong for each in operations for wrong in (*_journal(each), *_elsewhere(each))]
         by_target: dict[str, list[Operation]] = {}
         for operation in reversed(operations):
             by_target.setdefault(operation.target_id, []).append(operation)
@@ -348,8 +350,12 @@ class Watch:
         by_id = {server.id: server for server in servers}
         seen = set()
         for there in self.world.hypervisors.values():
+            gone = [id for id in there.strangers if there.estate.get(id) is None]
+            found += [Violated("strangers", f"{id} at {there.place} was removed, and nobody knows it") for id in gone]
             for guest in there.estate.guests():
                 server = by_id.get(guest.server_id)
+                if guest.server_id in there.strangers:
+                    continue
                 if server is None or server.deleted_at is not None or server.place != there.place:
                     where = "deleted" if server is None or server.deleted_at is not None else f"at {server.place}"
                     found.append(Violated("guests", f"{guest.server_id} has a guest at {there.place}, and is {where}"))
@@ -370,6 +376,18 @@ def _as_recorded(server: Server, host: str, power: Power) -> list[Violated]:
     if wanted is not None and power is not wanted:
         found.append(Violated("as asked", f"{server.id} is {server.vm_state}, and its guest is {power}"))
     return found
+
+
+def _elsewhere(row: Operation) -> list[Violated]:
+    """Whether an evacuation has left the host that it was to leave."""
+    if row.kind != "server.evacuate":
+        return []
+    outputs = {entry.step: entry.output for entry in row.journal if entry.outcome == "done"}
+    left = (outputs.get("leave") or {}).get("left", {}).get("host")
+    arrived = (outputs.get("claim") or {}).get("host")
+    if left is None or left != arrived:
+        return []
+    return [Violated("elsewhere", f"{row.id} takes {row.target_id} from {left} to {arrived}")]
 
 
 def _journal(row: Operation) -> list[Violated]:

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from polyvisor.model.operation import Operation as Row
-from polyvisor.operate import engine, holding, progress
+from polyvisor.operate import engine, guest_remove, holding, progress, relocate
 from polyvisor.operate.definition import Operation as Definition
 from polyvisor.operate.holds import Holds
 from polyvisor.operate.kinds import KINDS
+from polyvisor.operate.reconcile import stray_guest
 from polyvisor.operate.round import Round
 from polyvisor.store.operation import Operations
 
@@ -122,6 +123,43 @@ def _guard_ignores_time() -> Any:
     return _patched(Holds, "epoch", epoch)
 
 
+@contextmanager
+def _strangers_removed() -> Iterator[Kinds]:
+    sweep, is_stray = stray_guest.sweep, guest_remove.is_stray
+
+    def zealous(store: Any, tools: Any, found: Any, here: Any, busy: Any, now: Any) -> Any:
+        for guest in found.guests:
+            target = guest_remove.target(str(guest.server_id), found.place)
+            if guest.server_id not in here and target not in busy and guest.server_id not in busy:
+                stray_guest._remove(store, tools, found.place, guest, now)
+        return found
+
+    stray_guest.sweep, guest_remove.is_stray = zealous, lambda store, server_id, place: True
+    try:
+        yield KINDS
+    finally:
+        stray_guest.sweep, guest_remove.is_stray = sweep, is_stray
+
+
+@contextmanager
+def _failed_host_not_excluded() -> Iterator[Kinds]:
+    passed_over, claim_elsewhere = relocate._passed_over, relocate.claim_elsewhere
+
+    def forgetful(store: Any, request: Any, left: Any) -> dict[str, str]:
+        return {name: why for name, why in passed_over(store, request, left).items() if name != left.host}
+
+    def back(store: Any, tools: Any, row: Any, request: Any, left: Any, now: Any) -> Any:
+        """The scheduler would pass over a host that is down; whoever forces it there meets the exclusion alone."""
+        forced = _replace(request, host=left.host, force=True)
+        return claim_elsewhere(store, tools, row, forced, left, now)
+
+    relocate._passed_over, relocate.claim_elsewhere = forgetful, back
+    try:
+        yield KINDS
+    finally:
+        relocate._passed_over, relocate.claim_elsewhere = passed_over, claim_elsewhere
+
+
 PLANTS: dict[str, Plant] = {
     "undo removed": Plant(
         what="The undo of server.create's step `make` is gone.",
@@ -184,6 +222,18 @@ PLANTS: dict[str, Plant] = {
         found_by=("takeover",),
         plant=_leases_kept_on_takeover,
         faults=("kill",),
+    ),
+    "strangers removed": Plant(
+        what="The search for stray guests removes guests that the database has never known.",
+        found_by=("strangers",),
+        plant=_strangers_removed,
+        faults=("unknown guest",),
+    ),
+    "failed host not excluded": Plant(
+        what="An evacuation may be forced onto the host that it is to leave.",
+        found_by=("elsewhere",),
+        plant=_failed_host_not_excluded,
+        faults=("host loses power",),
     ),
 }
 """Every planted bug by its name."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyvisor.agent.agent import LONG_POLL_SECONDS
+from polyvisor.agent.fence import Fence, Promise
 from polyvisor.operate.controller import Controller
 from polyvisor.operate.engine import Engine
 from polyvisor.operate.station import Station
@@ -101,6 +103,8 @@ class Agent(Machine):
         self.id = agent_id(name)
         self.places = places
         self.station: Station | None = None
+        self.promises: dict[str, Promise] = {}
+        """What its fence has written to its disk."""
 
     def main(self) -> None:
         """Begin."""
@@ -125,6 +129,8 @@ class Agent(Machine):
         )
         self.world.say(self.name, "is the process %s", session[:8])
         self.station.start()
+        self.fence = KeptFence(self, drivers)
+        self.fence.start()
 
     def steady(self) -> float:
         """Seconds of the clock that nobody sets."""
@@ -134,3 +140,19 @@ class Agent(Machine):
         """The hold's epoch as this process believes it, run out or not; -1 where it holds none."""
         held = None if self.station is None else self.station.holds.held().get(place)
         return -1 if held is None else held.epoch
+
+
+class KeptFence(Fence):
+    """The agent's fence, whose file is a field of the agent's: it is as lasting as the machine is up."""
+
+    def __init__(self, agent: Agent, drivers: dict[str, Any]) -> None:
+        if agent.station is None:
+            raise RuntimeError("A fence needs a station.")
+        self._agent = agent
+        super().__init__(agent.station.holds, drivers, agent.steady, Path("fence.json"), "")
+
+    def _read(self) -> dict[str, Promise]:
+        return dict(self._agent.promises)
+
+    def _write(self) -> None:
+        self._agent.promises = dict(self._promises)

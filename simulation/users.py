@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from polyvisor.model.aggregate import AUTOMATIC, EVACUATE_DISKS_KEY, EVACUATE_KEY, REBUILD
 from polyvisor.store.outage import MaybeCommitted
 from simulation.api import Answer
 from simulation.database import Lost
@@ -114,6 +116,30 @@ class Users:
             self.refused += answer.status >= 400
             return answer
         return None
+
+    def ask_for_automatic_evacuation(self) -> None:
+        """The administrator sets the policy of the aggregate that simulated hosts join."""
+        self.process.spawn(self._set_policy, "policy")
+
+    def _set_policy(self) -> None:
+        wish = Wish(at=0.0, kind="policy", which=0, to=0)
+        for _ in range(MOST_TRIES):
+            found = self._request(wish, "GET", "/os-aggregates", None)
+            aggregates = found.body["aggregates"] if found is not None else []
+            if aggregates:
+                told = {"metadata": {EVACUATE_KEY: AUTOMATIC, EVACUATE_DISKS_KEY: REBUILD}}
+                self._request(wish, "POST", f"/os-aggregates/{aggregates[0]['id']}/action", {"set_metadata": told})
+                return
+            self.world.hub.sleep(2.0)
+
+    def evacuate(self, place: str) -> None:
+        """The administrator knows that the place's hosts are off, and has their servers brought up elsewhere."""
+        there = self.world.hypervisors[place]
+        ours = [guest for guest in there.estate.guests() if guest.server_id not in there.strangers]
+        for number, guest in enumerate(ours):
+            wish = Wish(at=0.0, kind="evacuate", which=0, to=number)
+            path = f"/servers/{guest.server_id}/action"
+            self.process.spawn(functools.partial(self._request, wish, "POST", path, {"evacuate": {}}), "evacuate")
 
     def _delete_image(self, wish: Wish) -> None:
         """As the Image API does it: the record goes first."""

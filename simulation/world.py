@@ -35,7 +35,10 @@ from simulation.standins import START
 from simulation.trace import Trace
 from simulation.users import FLAVOR, IMAGES, Users, Wish
 
-COMPUTE = ComputeSettings(reserved_memory_mib=0, answer_seconds=8.0)
+COMPUTE = ComputeSettings(
+    reserved_memory_mib=0, answer_seconds=8.0, fence_after_seconds=12.0, evacuate_after_seconds=42.0,
+    evacuate_most_down=1.0,
+)  # fmt: skip
 SCHEDULE = ScheduleSettings(vcpu_ratio=1.0)
 SMALL = SimulatedSettings(hosts=1, vcpus=2, memory_mib=2048, disk_gib=4)
 PAIR = SimulatedSettings(hosts=2, vcpus=2, memory_mib=2048, disk_gib=4)
@@ -51,6 +54,8 @@ class Plan(msgspec.Struct, frozen=True):
     places: tuple[str, ...]
     wishes: tuple[Wish, ...]
     faults: tuple[Fault, ...]
+    automatic: bool
+    """Servers of silent hosts are evacuated by themselves, and their agents turn their guests off."""
     linger: bool
     """Go on for a while after all is quiet, and look again."""
 
@@ -101,6 +106,8 @@ class World:
         self.strikes = Strikes(self, self.plan.faults)
         for machine in (*self.servers, *self.agents):
             machine.start()
+        if self.plan.automatic:
+            self.hub.at(1.5, self.users.ask_for_automatic_evacuation)
 
     def say(self, who: str, what: str, *details: Any) -> None:
         """Write a line of the trace."""
@@ -112,6 +119,8 @@ class World:
 
     def _effect(self, effect: Any) -> None:
         self.say(effect.process, "has done %s %s at %s", effect.call, effect.subject[:8], effect.place)
+        if not effect.operation_id:  # no step, but the fence: nobody asked for that
+            self.hypervisors[effect.place].touched[effect.subject] = None
         self.watch.effect(effect)
 
     def start_again(self, machine: Machine) -> None:
@@ -205,6 +214,7 @@ def plan_of(seed: str, most_faults: int, seconds: float, kinds: tuple[str, ...] 
         places=places,
         wishes=tuple(sorted(wishes, key=lambda wish: wish.at)),
         faults=schedule(chance, most_faults, seconds, kinds),
+        automatic=chance.random() < 0.4,
         linger=chance.random() < 0.2,
     )
 

@@ -134,6 +134,16 @@ def test_what_the_former_holder_had_leased_is_due_at_once_and_its_word_counts_no
     assert bed.row(id).state is OperationState.DONE
 
 
+def test_the_first_word_of_an_earlier_process_held_up_on_the_way_is_known_to_be_old(bed: Bed) -> None:
+    """It was never heard before the next process was: the count of runs in its session tells."""
+    second = msgspec.structs.replace(bed.agent("one", "vc"), session="run000010-second")
+    first = msgspec.structs.replace(second, session="run000009-first")
+    assert bed.role(second, "vc") is Role.ACTIVE
+    with pytest.raises(Conflict, match="newer process"):
+        bed.beat(first, "vc")
+    assert bed.role(second, "vc") is Role.ACTIVE
+
+
 def test_the_next_process_of_an_agent_takes_over_at_once_and_the_one_before_is_shut_out(bed: Bed) -> None:
     first = bed.agent("one", "vc")
     bed.beat(first, "vc")

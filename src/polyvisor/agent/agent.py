@@ -4,7 +4,6 @@ import logging
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -63,7 +62,7 @@ class Agent:
         self._files, self._drivers, self._driver_kinds = files, drivers, driver_kinds
         self._now, self._steady = now, steady
         self._identity = files.identity()
-        self._session = str(uuid.uuid4())
+        self._session = files.new_session()
         self._servers = Servers(files.servers(), files.context)
         self._link = HttpLink(self._servers, self._session, steady, self._keep_servers)
         turned_off = TurnedOff()

@@ -2,8 +2,10 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import ssl
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +15,14 @@ from cryptography import x509
 from polyvisor.model.errors import Invalid
 from polyvisor.model.record import Record
 
+log = logging.getLogger(__name__)
+
 KEY_AND_CERTIFICATE = "agent.pem"
 AUTHORITY = "authority.pem"
 IDENTITY = "agent.json"
 SERVERS = "servers.json"
 STATUS = "status.json"
+RUNS = "runs"
 LOCK = "lock"
 
 
@@ -120,6 +125,21 @@ class AgentFiles:
         with contextlib.suppress(OSError, msgspec.MsgspecError):  # it was never told, or the disk was full then
             known = msgspec.json.decode(self.path(SERVERS).read_bytes(), type=tuple[str, ...])
         return tuple(dict.fromkeys((*known, self.identity().url)))
+
+    def new_session(self) -> str:
+        """A name for this process, "runNUMBER-RANDOM".
+
+        Runs are counted, so that what an earlier one still says, held up on the way, is known to be old.
+        """
+        try:
+            run = int(self.path(RUNS).read_text()) + 1
+        except (OSError, ValueError):
+            run = 1
+        try:
+            write_private(self.path(RUNS), str(run).encode())
+        except OSError as error:
+            log.error("the number of this run could not be written to %s: %s", self.path(RUNS), error)
+        return f"run{run:06d}-{uuid.uuid4().hex[:24]}"
 
     def keep_servers(self, urls: tuple[str, ...]) -> None:
         """Remember where the cloud can be reached."""

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -73,7 +72,7 @@ def join_command(url: str, token: str, data: Path, name: str | None, config: Pat
             JoinToken.parse(_token(token)),
             name=name or default_name(),
             places=tuple(Offered(name=each.name, driver=each.driver) for each in configuration.hypervisor),
-            session=str(uuid.uuid4()),
+            session=files.new_session(),
             config=config,
         )
         until = files.certificate().not_valid_after_utc

@@ -19,6 +19,7 @@ KEPT_SESSIONS = 16
 FORMER_CERTIFICATE = timedelta(minutes=10)
 """How long connections made with the certificate before may last, once the new one has been used."""
 MOST_PLACES = 256
+_RUN = re.compile(r"run(\d{1,12})-")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,254}\Z")
 _replace = msgspec.structs.replace
 
@@ -35,9 +36,15 @@ def refusal(agent: Agent | None, party: Party, now: datetime) -> PolyvisorError 
             f"The certificate shown for the agent {agent.name} was replaced by a newer one, or was never its own: "
             "let it join again, with a new token."
         )
-    if party.session in agent.sessions[1:]:
+    if party.session in agent.sessions[1:] or (agent.sessions and _run(party.session) < _run(agent.sessions[0])):
         return Conflict(f"A newer process of the agent {agent.name} is at work: this one has to end.")
     return None
+
+
+def _run(session: str) -> int:
+    """Which of its agent's processes a session is of: "runNUMBER-…" says it; 0 where it does not say."""
+    told = _RUN.match(session)
+    return int(told[1]) if told else 0
 
 
 def seen(agent: Agent, party: Party, now: datetime) -> Agent:

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ha.client import Client, NoAnswer, Refused
@@ -44,6 +44,7 @@ class Load:
         self._lock = threading.Lock()
         self._going = threading.Event()
         self._stopping = threading.Event()
+        self._found: dict[str, list[str]] = {wish.user: [] for wish in wishes}
         self._busy = threading.Semaphore(len(wishes))
         self._users = len(wishes)
         self._threads = [
@@ -74,6 +75,18 @@ class Load:
             if thread.ident:
                 thread.join()
 
+    def adopt(self, present: Mapping[str, str]) -> None:
+        """Tell the users which of their servers are there (id → name): what got no answer is theirs to delete, too."""
+        with self._lock:
+            for id, name in present.items():
+                if name in self.ledger.unanswered:
+                    self.ledger.unanswered.discard(name)
+                    self.ledger.created[id] = name
+                elif id not in self.ledger.undecided:
+                    continue
+                self.ledger.undecided.discard(id)
+                self._found[name.rpartition("-")[0]].append(id)
+
     def answered_after(self, moment: float) -> float | None:
         """Seconds from `moment` until the first answer to a request that was begun after it; None = none yet."""
         with self._lock:
@@ -94,6 +107,9 @@ class Load:
             with self._busy:
                 if not self._going.is_set() or self._stopping.is_set():
                     continue
+                with self._lock:
+                    mine += self._found[wish.user]
+                    self._found[wish.user].clear()
                 if len(mine) < MOST_SERVERS and (not mine or chance.random() < 0.6):
                     number += 1
                     self._create(client, wish, f"{wish.user}-{number}", mine)

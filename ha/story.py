@@ -61,6 +61,8 @@ def strike(scene: Scene, fault: Fault) -> Outcome:
     complaints = settle(scene)
     outcome.settle_seconds = time.monotonic() - resting
     outcome.complaints += complaints
+    if not complaints:
+        scene.load.adopt({server.id: server.name for server in audit.read(scene.databases.url).servers})
     return outcome
 
 

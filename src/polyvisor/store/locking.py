@@ -4,6 +4,7 @@ The rule: a transaction that may write and that reads one row by its id holds th
 writes follows from what it has read. Why: docs/decisions/0008-locks-and-wake-ups-on-postgresql.md.
 """
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -28,6 +29,12 @@ def to_change(sql: Connection, statement: Select[Any], *, of: Any = None, skip_l
     """
     if not may_write(sql):
         return statement
+    return _locking(statement, of, skip_locked)
+
+
+@lru_cache(maxsize=256)
+def _locking(statement: Select[Any], of: Any, skip_locked: bool) -> Select[Any]:
+    """Made once for each statement that is a module's own: making one costs more than running it."""
     # FOR NO KEY UPDATE: the check of a foreign key need not wait.
     return statement.with_for_update(key_share=True, of=of, skip_locked=skip_locked)
 

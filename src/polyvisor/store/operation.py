@@ -101,6 +101,16 @@ _due = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
+_cancelled = (
+    select(*_COLUMNS)
+    .where(
+        operation.c.cancelled.is_(True),
+        operation.c.state.in_((OperationState.WAITING, OperationState.RUNNING)),
+        or_(operation.c.lease_until.is_(None), operation.c.lease_until <= bindparam("now", type_=Moment)),
+    )
+    .order_by(operation.c.number)
+    .limit(bindparam("most"))
+)
 _next_due = (
     select(operation.c.due_at, operation.c.lease_until)
     .where(operation.c.state.in_(_LIVE), operation.c.place.in_(bindparam("places", expanding=True)))
@@ -249,18 +259,8 @@ class Operations:
 
     def cancelled(self, now: datetime, most: int) -> list[Operation]:
         """Those asked to stop while nobody has their step leased."""
-        statement = (
-            select(*_COLUMNS)
-            .where(
-                operation.c.cancelled.is_(True),
-                operation.c.state.in_((OperationState.WAITING, OperationState.RUNNING)),
-                or_(operation.c.lease_until.is_(None), operation.c.lease_until <= now),
-            )
-            .order_by(operation.c.number)
-            .limit(most)
-        )
-        statement = to_change(self._sql, statement, skip_locked=True)
-        return [_record(row) for row in self._sql.execute(statement)]
+        statement = to_change(self._sql, _cancelled, skip_locked=True)
+        return [_record(row) for row in self._sql.execute(statement, {"now": now, "most": most})]
 
     def next_due(self, places: Sequence[str]) -> datetime | None:
         """When the next step at `places` is due (a leased one: when its lease runs out); None when there is none."""

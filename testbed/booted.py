@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -113,7 +114,7 @@ class Booted:
         if self._process.poll() is not None:
             raise ChildProcessError(f"systemd-nspawn ended with {self._process.returncode}: {self._said()}")
         if not self._leader:
-            self._leader = _child(self._process.pid)
+            self._leader = _init(self._process.pid)
             return False
         asked = self.run("systemctl", "is-system-running", check=False, timeout_seconds=30)
         return asked.stdout.strip() in ("running", "degraded")
@@ -122,11 +123,16 @@ class Booted:
         return self.console.read_text(errors="replace")[-4000:]
 
 
-def _child(pid: int) -> int:
-    """The first child that systemd-nspawn has made, which is the init of within; 0 before there is one."""
-    with contextlib.suppress(OSError, IndexError):
-        if Path(f"/proc/{pid}/comm").read_text().startswith("systemd-nspawn"):
-            return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+def _init(pid: int) -> int:
+    """The child of systemd-nspawn that is the first process within; 0 before there is one.
+
+    Another child comes before it, prepares the namespaces, and ends.
+    """
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            ids = re.findall(r"^NSpid:\s+(.*)$", Path(f"/proc/{child}/status").read_text(), re.MULTILINE)
+            if ids and ids[0].split()[1:] == ["1"]:
+                return int(child)
     return 0
 
 

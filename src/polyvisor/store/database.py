@@ -86,19 +86,18 @@ class Database:
         store = Store(connection, self.signals)
         transaction = connection.begin()
         try:
-            yield store
-            self._commit(transaction)
-        except BaseException:
-            for forget in store.rolled_back:
-                forget()
-            if transaction.is_active:
-                transaction.rollback()
-            store.end()
-            raise
-        try:
+            try:
+                yield store
+                self._commit(transaction)
+            except BaseException:
+                for forget in store.rolled_back:
+                    forget()
+                if transaction.is_active:
+                    transaction.rollback()  # raises where the server has gone
+                raise
             store.committed(self.notifier.tell if self.notifier is not None else None)
         finally:
-            store.end()
+            store.end()  # whatever happened: what it holds, others wait for
 
     def _commit(self, transaction: RootTransaction) -> None:
         try:

@@ -148,6 +148,7 @@ class Connection:
         self._moment(self.process, "call" if changing else "look")
         if not changing:
             return self._reply(getattr(self._driver, name)(*args, **named), changing=False)
+        ensure_permitted()
         task = hub.current
         there.began(self.place, subject, task)
         try:
@@ -157,7 +158,6 @@ class Connection:
 
     def _change(self, name: str, subject: str, *args: Any, **named: Any) -> Any:
         there, hub = self.hypervisor, self.hypervisor.hub
-        ensure_permitted()
         if there.refuse_rate and hub.chance.random() < there.refuse_rate:
             raise HypervisorError(f"{self.place} refused.")
         if there.full and name in ("create", "prepare_image"):

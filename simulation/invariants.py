@@ -54,8 +54,16 @@ SELECT o.id, o.lease_owner, p.name, p.holder FROM operation o JOIN place p ON p.
 WHERE o.state IN ('running', 'unwinding') AND o.lease_owner NOT IN ('', 'lost', p.holder)
 """
 _SLACK_SECONDS = 1.0
-_LATE = ("double messages", "delay messages", "cut server from database", "database failover", "stop")
-"""Faults under which an exchange may still be carried out long after its caller has given it up."""
+_LATE = (
+    "double messages",
+    "delay messages",
+    "cut server from database",
+    "database failover",
+    "stop",
+    "cut agent from hypervisor",
+)
+"""Faults under which an exchange may still be carried out long after its caller has given it up, or a process has given
+up a step of a place that it holds again soon: the lease then runs out by itself."""
 _LIVE = (
     "SELECT number, id, target_id, state, lease_epoch FROM operation WHERE state IN ('waiting', 'running', 'unwinding')"
 )

@@ -184,7 +184,7 @@ PLANTS: dict[str, Plant] = {
     ),
     "epoch not checked": Plant(
         what="Reports are taken whatever lease they were made under.",
-        found_by=("journal", "as asked", "guests", "surprise"),
+        found_by=("journal", "as asked", "guests", "one guest", "surprise"),
         plant=_epoch_not_checked,
         faults=(
             "double messages",
@@ -193,7 +193,7 @@ PLANTS: dict[str, Plant] = {
     ),
     "not fenced": Plant(
         what="A step does not ask whether its process still holds the place.",
-        found_by=("fencing",),
+        found_by=("fencing", "one caller"),
         plant=_not_fenced,
         faults=("stop",),
     ),

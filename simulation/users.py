@@ -126,6 +126,7 @@ class Users:
         for _ in range(MOST_TRIES):
             found = self._request(wish, "GET", "/os-aggregates", None)
             aggregates = found.body["aggregates"] if found is not None else []
+            aggregates = [each for each in aggregates if each["name"] == "simulated"]
             if aggregates:
                 told = {"metadata": {EVACUATE_KEY: AUTOMATIC, EVACUATE_DISKS_KEY: REBUILD}}
                 self._request(wish, "POST", f"/os-aggregates/{aggregates[0]['id']}/action", {"set_metadata": told})

@@ -14,6 +14,7 @@ from polyvisor.hypervisor.simulated import SimulatedSettings
 from polyvisor.model.agent import Agent as JoinedAgent
 from polyvisor.model.domain import Domain
 from polyvisor.model.flavor import Flavor
+from polyvisor.model.host import HypervisorType
 from polyvisor.model.image import Image, ImageRef, ImageStatus, Visibility
 from polyvisor.model.project import Project
 from polyvisor.model.settings import ComputeSettings
@@ -41,7 +42,7 @@ COMPUTE = ComputeSettings(
 )  # fmt: skip
 SCHEDULE = ScheduleSettings(vcpu_ratio=1.0)
 SMALL = SimulatedSettings(hosts=1, vcpus=2, memory_mib=2048, disk_gib=4)
-PAIR = SimulatedSettings(hosts=2, vcpus=2, memory_mib=2048, disk_gib=4)
+PAIR = SimulatedSettings(hosts=2, vcpus=2, memory_mib=2048, disk_gib=4, hypervisor_type=HypervisorType.VMWARE)
 AGENTS: dict[str, tuple[str, ...]] = {"kvm1-a": ("kvm1",), "kvm2-a": ("kvm2",), "vc-a": ("vc",), "vc-b": ("vc",)}
 """Every agent there may be, and what it may serve; the vCenter's two are each other's standby."""
 

@@ -9,7 +9,7 @@ import pytest
 from simulation.run import run
 
 ROOT = Path(__file__).parents[2]
-PARTS = 12
+PARTS = 10
 HISTORIES = 100
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from polyvisor.model.agent import Agent
 from polyvisor.model.held_place import HeldPlace
 from polyvisor.model.link import Report
 from polyvisor.model.power import Power
@@ -229,6 +230,23 @@ def test_policy_has_servers_evacuated_once_their_host_is_surely_off(cloud: Place
     after = cloud.server(server.id)
     assert after.vm_state is VmState.ACTIVE
     assert after.place != home
+
+
+def test_what_two_agents_may_serve_is_neither_fenced_nor_evacuated(cloud: Places, server: Server) -> None:
+    """One that is cut off would turn off what the other serves."""
+    allow(cloud, *cloud.names, evacuate="automatic")
+    later(cloud, 1)
+    with cloud.database.write() as store:
+        assert str(server.place) in store.hypervisor.automatic_places()
+        for name in ("one", "two"):
+            id = cloud.new_id()
+            told = {"certificate_serial": "1", "created_at": cloud.now, "seen_at": cloud.now}
+            store.agent.add(Agent(id=id, name=name, certificate_until=cloud.now + timedelta(days=1), **told))  # type: ignore[arg-type]
+            store.agent.allow(id, [str(server.place)])
+        assert store.hypervisor.automatic_places() == set(cloud.names) - {server.place}
+    fall_silent(cloud, str(server.place))
+    later(cloud, 3600)
+    assert automatic(cloud).begun == ()
 
 
 def test_without_policy_nothing_is_evacuated(cloud: Places, server: Server) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Text, func, select, type_coerce
 from polyvisor.model.aggregate import AUTOMATIC, EVACUATE_DISKS_KEY, EVACUATE_KEY, REBUILD
 from polyvisor.model.errors import Invalid, NotFound
 from polyvisor.model.host import Host, HostState
+from polyvisor.store.agent import agent_place
 from polyvisor.store.aggregate import aggregate, aggregate_host
 from polyvisor.store.host import host
 from polyvisor.store.server import server
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _COLUMNS = [host.c[name] for name in Host.__struct_fields__]
 _live = select(*_COLUMNS).where(host.c.gone.is_(False))
+
+_several = select(agent_place.c.place).group_by(agent_place.c.place).having(func.count() > 1)
+_shared = select(host.c.name).where(host.c.place.in_(_several))
 
 
 class Hypervisors:
@@ -74,11 +78,16 @@ class Hypervisors:
     def automatic(self) -> dict[str, tuple[datetime, bool]]:
         """The hosts that aggregates let be evacuated automatically: by host, since when that may be so, and whether
         servers on local disks may be made anew. One statement.
+
+        Hosts that several agents may serve are left out: one that is cut off cannot know whether another has its place.
         """
         statement = (
             select(aggregate_host.c.host, aggregate.c.metadata, aggregate.c.created_at, aggregate.c.updated_at)
             .join(aggregate, aggregate.c.id == aggregate_host.c.aggregate_id)
-            .where(type_coerce(aggregate.c.metadata, Text).contains(EVACUATE_KEY, autoescape=True))
+            .where(
+                type_coerce(aggregate.c.metadata, Text).contains(EVACUATE_KEY, autoescape=True),
+                aggregate_host.c.host.not_in(_shared),
+            )
         )
         found: dict[str, tuple[datetime, bool]] = {}
         manual = set()

@@ -133,12 +133,13 @@ class TestVcenter:
     def start(self) -> None:
         """Start it and return when it answers; raises VcenterError with the end of its log."""
         program = build()
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        scratch = self.data_dir / "scratch"  # the simulator leaves directories behind where it is killed
+        scratch.mkdir(parents=True, exist_ok=True)
         with (self.data_dir / "vcenter.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._inside, str(program), f"--data={self.data_dir}", "--while-stdin", *self.options.arguments()],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                env={**os.environ, PASSWORD_VARIABLE: self.password}, start_new_session=True,
+                env={**os.environ, PASSWORD_VARIABLE: self.password, "TMPDIR": str(scratch)}, start_new_session=True,
             )  # fmt: skip
         told = self._await_address(self._process)
         self.url, self.user = told["url"], told["user"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from polyvisor.agent.files import write_private
+from polyvisor.agent.private_file import write_private
 from polyvisor.hypervisor.driver import Driver, HypervisorError
 from polyvisor.model.power import Power
 from polyvisor.model.record import Record

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import logging
-import os
 import ssl
 import uuid
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import msgspec
 from cryptography import x509
 
+from polyvisor.agent.private_file import write_private
 from polyvisor.model.errors import Invalid
 from polyvisor.model.record import Record
 
@@ -152,19 +152,6 @@ def trusting(authority: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(cadata=authority)
     return context
-
-
-def write_private(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Replace a file in one step, readable by its owner only; `durable`: it survives a loss of power."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    staged = path.with_name(f".{path.name}.new")
-    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(content)
-        if durable:
-            out.flush()
-            os.fsync(out.fileno())
-    staged.replace(path)
 
 
 def _certificate_part(pem: bytes) -> bytes:

@@ -4,7 +4,8 @@ from datetime import datetime
 
 import msgspec
 
-from polyvisor.agent.files import STATUS, AgentFiles, write_private
+from polyvisor.agent.files import STATUS, AgentFiles
+from polyvisor.agent.private_file import write_private
 from polyvisor.model.record import Record
 
 

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from polyvisor.agent.private_file import write_private
 from polyvisor.api.agent.app import AgentApp
 from polyvisor.api.agent.authority import sign_server
 from polyvisor.model.agent import Authority
 from polyvisor.model.errors import Invalid
 from polyvisor.serve.configuration import listen_address
-from polyvisor.serve.files import write_private
 from polyvisor.serve.http import bind
 
 log = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from polyvisor.agent.private_file import write_private
 from polyvisor.agent.steady import since_boot
 from polyvisor.api.image.recovery import recover
 from polyvisor.hypervisor.driver import Driver
@@ -19,7 +20,6 @@ from polyvisor.operate.local_link import LocalLink
 from polyvisor.operate.station import Station
 from polyvisor.operate.tools import ControlTools
 from polyvisor.serve.configuration import Configuration
-from polyvisor.serve.files import write_private
 from polyvisor.serve.hypervisors import make_driver
 from polyvisor.serve.image_source import LocalImageSource
 from polyvisor.serve.observation import Observation

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
 
+from polyvisor.agent.private_file import write_private
 from polyvisor.api.identity.bootstrap import DEFAULT_DOMAIN, CatalogItem, FirstUser, bootstrap
 from polyvisor.api.identity.passwords import Passwords
 from polyvisor.model.record import Record
-from polyvisor.serve.files import write_private
 from polyvisor.store.database import Database
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ import os
 import uuid
 from pathlib import Path
 
+from polyvisor.agent.private_file import write_private
 from polyvisor.image.files import FileBackend
 from polyvisor.model.errors import Invalid
-from polyvisor.serve.files import write_private
 from polyvisor.store.database import Database
 
 MARK = ".polyvisor-store"

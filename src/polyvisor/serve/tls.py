@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from polyvisor.agent.private_file import write_private
 from polyvisor.model.errors import Invalid
 from polyvisor.model.record import Record
-from polyvisor.serve.files import write_private
 
 LIFETIME = timedelta(days=397)
 AUTHORITY_LIFETIME = timedelta(days=3650)

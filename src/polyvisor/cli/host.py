@@ -213,17 +213,9 @@ def _drain(store: Store, host: str) -> Operation | None:
 
 def _begin_drain(store: Store, id: str, order: HostDrain, now: datetime) -> None:
     from polyvisor.operate import evacuation, host_drain
+    from polyvisor.operate.unasked import begin_unasked
 
-    store.operation.begin(
-        id=id,
-        kind="host.drain",
-        target_id=host_drain.target(order.host),
-        project_id="",
-        user_id=evacuation.OPERATOR,
-        request_id=f"req-{id}",
-        args=msgspec.to_builtins(order),
-        now=now,
-    )
+    begin_unasked(store, id, "host.drain", host_drain.target(order.host), order, now, user_id=evacuation.OPERATOR)
 
 
 def _show_progress(database: Database, ids: Sequence[str]) -> None:

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from datetime import datetime
 
-import msgspec
-
 from polyvisor.model.errors import Conflict
 from polyvisor.model.host import Host, HostState
 from polyvisor.model.order import ServerEvacuate
 from polyvisor.model.record import Record
 from polyvisor.model.server import Server, TaskState, VmState
 from polyvisor.operate import relocate
+from polyvisor.operate.unasked import begin_unasked
 from polyvisor.store.store import Store
 
 _STATES = (VmState.ACTIVE, VmState.STOPPED, VmState.ERROR)
@@ -44,16 +43,7 @@ def begin(
         server=server, project_name=project.name if project else "", may_rebuild=may_rebuild, waits=waits
     )
     id = new_id()
-    store.operation.begin(
-        id=id,
-        kind="server.evacuate",
-        target_id=server.id,
-        project_id=server.project_id,
-        user_id=user_id,
-        request_id=f"req-{id}",
-        args=msgspec.to_builtins(order),
-        now=now,
-    )
+    begin_unasked(store, id, "server.evacuate", server.id, order, now, project_id=server.project_id, user_id=user_id)
     store.server.change(server.id, task_state=TaskState.REBUILDING, updated_at=now)
     return id
 

@@ -14,6 +14,7 @@ from polyvisor.model.record import Record
 from polyvisor.model.server import Server, TaskState, VmState
 from polyvisor.operate import relocate
 from polyvisor.operate.definition import Again, Operation, Run, control
+from polyvisor.operate.unasked import begin_unasked
 from polyvisor.store.store import Store
 
 host_drain = Operation("host.drain", HostDrain)
@@ -150,15 +151,15 @@ def _begin(run: Run[HostDrain], server: Server, kind: str) -> None:
     if kind == "rebuild":
         order, task = ServerEvacuate(server=server, project_name=name, leaving=True), TaskState.REBUILDING
     id = run.tools.new_id()
-    store.operation.begin(
-        id=id,
-        kind="server.move" if kind == "move" else "server.evacuate",
-        target_id=server.id,
+    begin_unasked(
+        store,
+        id,
+        "server.move" if kind == "move" else "server.evacuate",
+        server.id,
+        order,
+        run.now,
         project_id=server.project_id,
         user_id=run.row.user_id,
-        request_id=f"req-{id}",
-        args=msgspec.to_builtins(order),
-        now=run.now,
     )
     store.server.change(server.id, task_state=task, updated_at=run.now)
 

@@ -3,14 +3,13 @@
 import logging
 from datetime import datetime
 
-import msgspec
-
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.order import ServerTarget
 from polyvisor.model.server import Server, TaskState, VmState
 from polyvisor.operate.reconcile import power_state
 from polyvisor.operate.reconcile.unchanged import unchanged
 from polyvisor.operate.tools import ControlTools
+from polyvisor.operate.unasked import begin_unasked
 from polyvisor.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -26,13 +25,6 @@ def note(store: Store, tools: ControlTools, server: Server, guest: GuestReport, 
     log.warning("server %s was turned off while its agent was cut off: it is started again", server.id)
     store.server.change(server.id, power=guest.power, task_state=TaskState.POWERING_ON, updated_at=now)
     id = tools.new_id()
-    store.operation.begin(
-        id=id,
-        kind="server.start",
-        target_id=server.id,
-        project_id=server.project_id,
-        user_id="",
-        request_id=f"req-{id}",
-        args=msgspec.to_builtins(ServerTarget(server_id=server.id)),
-        now=now,
+    begin_unasked(
+        store, id, "server.start", server.id, ServerTarget(server_id=server.id), now, project_id=server.project_id
     )

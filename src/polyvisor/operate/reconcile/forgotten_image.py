@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime
 
-import msgspec
-
 from polyvisor.model.host import HostState
 from polyvisor.model.order import HostForgetImages
+from polyvisor.operate.unasked import begin_unasked
 from polyvisor.store.store import Store
 
 
@@ -20,17 +19,7 @@ def sweep(store: Store, now: datetime, new_id: Callable[[], str]) -> list[str]:
     begun = [name for name in hosts if _target(name) not in busy]
     for name in begun:
         id = new_id()
-        store.operation.begin(
-            id=id,
-            kind="host.forget_images",
-            target_id=_target(name),
-            project_id="",
-            user_id="",
-            request_id=f"req-{id}",
-            args=msgspec.to_builtins(HostForgetImages(host=name)),
-            now=now,
-            alone=True,
-        )
+        begin_unasked(store, id, "host.forget_images", _target(name), HostForgetImages(host=name), now, alone=True)
     return begun
 
 

@@ -15,6 +15,7 @@ from polyvisor.model.power import Power
 from polyvisor.model.server import ServerFilter
 from polyvisor.operate import guest_remove
 from polyvisor.operate.tools import ControlTools
+from polyvisor.operate.unasked import begin_unasked
 from polyvisor.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -95,15 +96,13 @@ def _remove(store: Store, tools: ControlTools, place: str, guest: GuestReport, n
     server_id = str(guest.server_id)
     log.warning("the guest of server %s on %s is left over: it is removed there", server_id, guest.host)
     id = tools.new_id()
-    store.operation.begin(
-        id=id,
-        kind="guest.remove",
-        target_id=guest_remove.target(server_id, place),
-        project_id="",
-        user_id="",
-        request_id=f"req-{id}",
-        args=msgspec.to_builtins(GuestRemove(server_id=server_id, place=place, host=guest.host)),
-        now=now,
+    begin_unasked(
+        store,
+        id,
+        "guest.remove",
+        guest_remove.target(server_id, place),
+        GuestRemove(server_id=server_id, place=place, host=guest.host),
+        now,
         alone=True,
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from polyvisor.model.errors import Invalid
+from polyvisor.serve import image_store
 from polyvisor.serve.image_store import MARK, open_image_store
 from tests.databases import with_tables
 
@@ -45,6 +46,27 @@ def test_servers_that_begin_at_once_agree_on_one(tmp_path: Path, database_url: s
     database.close()
     assert failures == []
     assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == [MARK]
+
+
+@pytest.mark.parametrize("moment", ["_mark", "_leave_mark"])
+def test_a_server_that_begins_in_between_changes_nothing(
+    moment: str, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = with_tables(database_url)
+    own = getattr(image_store, moment)
+
+    def late(directory: Path) -> str:
+        monkeypatch.undo()
+        found: str = own(directory)
+        open_image_store(database, directory)
+        return found
+
+    monkeypatch.setattr(image_store, moment, late)
+    try:
+        open_image_store(database, tmp_path / "shared")
+        open_image_store(database, tmp_path / "shared")
+    finally:
+        database.close()
 
 
 def test_a_folder_that_cannot_be_reached_is_named(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ def open_image_store(database: Database, directory: Path) -> FileBackend:
     """The image store in `directory`. Raises Invalid where that is not the folder which the cloud's images lie in."""
     try:
         backend = FileBackend(directory)
-        found = _mark(directory)
         with database.read() as store:
             known = store.cloud.find(_FACT)
+        # Only now: a server that begins at the same moment marks the folder first, and records the mark after.
+        found = _mark(directory)
         if known is None:
             found = found or _leave_mark(directory)
             with database.write() as store:

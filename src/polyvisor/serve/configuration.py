@@ -11,6 +11,7 @@ from polyvisor.api.identity.settings import IdentitySettings
 from polyvisor.api.image.settings import ImageSettings
 from polyvisor.api.kit.settings import ApiSettings
 from polyvisor.model.errors import Invalid
+from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.record import Record
 from polyvisor.model.settings import ComputeSettings, OperateSettings
 from polyvisor.observe.settings import MetricsSettings, TracesSettings
@@ -61,6 +62,7 @@ class Configuration(Record):
     agents: AgentSettings = AgentSettings()
     metrics: MetricsSettings = MetricsSettings()
     traces: TracesSettings = TracesSettings()
+    network: NetworkSettings = NetworkSettings()
     hypervisor: tuple[HypervisorSettings, ...] = ()
 
 

@@ -28,6 +28,7 @@ from polyvisor.store.join_token import JoinTokens
 from polyvisor.store.keypair import Keypairs
 from polyvisor.store.locking import one_at_a_time, only_one
 from polyvisor.store.migration import Migrations
+from polyvisor.store.network_intent import NetworkIntents
 from polyvisor.store.operation import Operations
 from polyvisor.store.project import Projects
 from polyvisor.store.quota import Quotas
@@ -188,6 +189,11 @@ class Store:
     def migration(self) -> Migrations:
         """Servers' ways from host to host."""
         return Migrations(self)
+
+    @cached_property
+    def network_intent(self) -> NetworkIntents:
+        """What network backends have to look at again."""
+        return NetworkIntents(self)
 
     @cached_property
     def operation(self) -> Operations:

@@ -1,0 +1,71 @@
+"""Ports: where a server, a router or a service meets a network."""
+
+from polyvisor.model.network_standard import Standard
+from polyvisor.model.record import Record, Told
+
+COMPUTE_OWNER = "compute:"
+"""How the device_owner of a server's port begins; the availability zone follows."""
+ROUTER_INTERFACE = "network:router_interface"
+ROUTER_GATEWAY = "network:router_gateway"
+FLOATING_IP = "network:floatingip"
+METADATA = "network:distributed"
+"""The owner of the port at which a network's metadata service and DHCP answer."""
+
+
+class FixedIp(Told):
+    """An address of a port."""
+
+    subnet_id: str
+    ip_address: str
+
+
+class AddressPair(Told):
+    """An address that a port may send from besides its own."""
+
+    ip_address: str
+    """An address or a CIDR."""
+    mac_address: str
+    """The port's own where none was given."""
+
+
+class ExtraDhcpOption(Told):
+    """A DHCP option of one port."""
+
+    opt_name: str
+    opt_value: str | None
+    """None removes what the subnet says."""
+    ip_version: int = 4
+
+
+class Binding(Record):
+    """Where a port is plugged."""
+
+    host: str = ""
+    """The hypervisor host; "" while it is plugged nowhere."""
+    vif_type: str = "unbound"
+    """"ovs", "dvs", "simulated", "unbound" or "binding_failed"."""
+    vif_details: dict[str, object] = {}
+    vnic_type: str = "normal"
+    profile: dict[str, object] = {}
+
+
+class Port(Standard):
+    """A port as the store has it."""
+
+    network_id: str
+    mac_address: str
+    fixed_ips: tuple[FixedIp, ...] = ()
+    admin_state_up: bool = True
+    status: str = "DOWN"
+    """"ACTIVE" once its backend says that packets pass, "DOWN", or "N/A"."""
+    device_id: str = ""
+    device_owner: str = ""
+    security_group_ids: tuple[str, ...] = ()
+    port_security_enabled: bool = True
+    allowed_address_pairs: tuple[AddressPair, ...] = ()
+    extra_dhcp_opts: tuple[ExtraDhcpOption, ...] = ()
+    binding: Binding = Binding()
+    dns_name: str = ""
+    dns_domain: str = ""
+    qos_policy_id: str | None = None
+    propagate_uplink_status: bool = True

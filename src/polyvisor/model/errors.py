@@ -4,9 +4,11 @@
 class PolyvisorError(Exception):
     """The base of every error whose sentence is meant for a user; the sentence says what to do."""
 
-    def __init__(self, sentence: str) -> None:
+    def __init__(self, sentence: str, kind: str = "") -> None:
+        """`kind`: what the Networking API calls this error, such as "SecurityGroupRuleExists"."""
         super().__init__(sentence)
         self.sentence = sentence
+        self.kind = kind
 
 
 class Invalid(PolyvisorError):

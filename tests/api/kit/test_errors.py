@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from polyvisor.api.identity.passwords import Passwords
 from polyvisor.api.identity.service import service as identity
 from polyvisor.api.identity.settings import IdentitySettings
-from polyvisor.api.kit.errors import Failure, failure_of, glance_form, keystone_form, nova_form
+from polyvisor.api.kit.errors import Failure, failure_of, glance_form, keystone_form, neutron_form, nova_form
 from polyvisor.model import errors
 from tests.api.cloud import ApiCloud
 
@@ -53,6 +53,10 @@ def test_each_service_says_it_in_its_own_form() -> None:
     failure = Failure(status=404, sentence="No such thing.", request_id="req-1")
     assert keystone_form(failure) == {"error": {"code": 404, "message": "No such thing.", "title": "Not Found"}}
     assert glance_form(failure) == {"message": "No such thing.", "code": "404 Not Found", "title": "Not Found"}
+    untyped = {"NeutronError": {"type": "NotFound", "message": "No such thing.", "detail": ""}}
+    assert neutron_form(failure) == untyped
+    typed = failure_of(errors.NotFound("No such thing.", kind="SubnetNotFound"), "req-1")
+    assert neutron_form(typed) == {"NeutronError": {**untyped["NeutronError"], "type": "SubnetNotFound"}}
 
 
 @pytest.fixture

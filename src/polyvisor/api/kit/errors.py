@@ -49,6 +49,8 @@ class Failure(Record):
     sentence: str
     request_id: str
     headers: dict[str, str] = {}
+    kind: str = ""
+    """What the Networking API calls it, where the error says so."""
 
 
 Form = Callable[[Failure], Any]
@@ -61,7 +63,9 @@ def failure_of(error: Exception, request_id: str) -> Failure:
             status = STATUS.get(kind)
             if status is not None:
                 headers = {"Allow": ", ".join(error.allowed)} if isinstance(error, MethodNotAllowed) else {}
-                return Failure(status=status, sentence=error.sentence, request_id=request_id, headers=headers)
+                return Failure(
+                    status=status, sentence=error.sentence, request_id=request_id, headers=headers, kind=error.kind
+                )
     if isinstance(error, IntegrityError):
         log.info("conflict", request_id=request_id, reason=str(error.orig))
         sentence = (
@@ -121,3 +125,24 @@ def glance_form(failure: Failure) -> Any:
     """Glance's, as it answers clients that take JSON."""
     phrase = title(failure.status)
     return {"message": failure.sentence, "code": f"{failure.status} {phrase}", "title": phrase}
+
+
+_NEUTRON = {
+    400: "BadRequest",
+    401: "NotAuthorized",
+    403: "PolicyNotAuthorized",
+    404: "NotFound",
+    405: "HTTPMethodNotAllowed",
+    409: "Conflict",
+    412: "HTTPPreconditionFailed",
+    413: "HTTPRequestEntityTooLarge",
+    415: "HTTPUnsupportedMediaType",
+    501: "HTTPNotImplemented",
+    503: "ServiceUnavailable",
+}
+
+
+def neutron_form(failure: Failure) -> Any:
+    """Neutron's: the error by its type, as its clients tell errors apart."""
+    kind = failure.kind or _NEUTRON.get(failure.status, "HTTPInternalServerError")
+    return {"NeutronError": {"type": kind, "message": failure.sentence, "detail": ""}}

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostReport
 from polyvisor.model.image import ImageRef
+from polyvisor.model.nic import Nic
 from polyvisor.model.power import Power
 from polyvisor.model.record import Record
 
@@ -47,6 +48,8 @@ class GuestSpec(Record):
     """The files of the config drive and of guestinfo, path → text: "openstack/latest/meta_data.json" etc."""
     user_data: str = ""
     """Base64, as the Compute API takes it; empty = none."""
+    nics: tuple[Nic, ...] = ()
+    """Its network cards, in the order in which the guest is to see them."""
 
 
 class Console(Record):
@@ -139,6 +142,19 @@ class Driver(Protocol):
 
     def restart(self, server_id: str) -> None:
         """Ask the guest's operating system to reboot."""
+
+    # Network cards
+    def attach_nic(self, server_id: str, nic: Nic) -> None:
+        """Plug a card into the guest: at once where it runs, and in its definition, so that it is there after every
+        later start and reset. Where a card of this port is there already, nothing is changed.
+        """
+
+    def detach_nic(self, server_id: str, port_id: str) -> bool:
+        """Take the card of this port out of the guest and of its definition; without such a card, all is well.
+
+        True once it is out. False while a running guest has not let go of it: call again. A call may wait for some
+        seconds.
+        """
 
     # What a user looks at
     def console_log(self, server_id: str) -> bytes:

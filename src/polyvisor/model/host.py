@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from polyvisor.model.record import Told
 
+EVERY_PHYSICAL_NETWORK = "*"
+"""Among a host's `physical_networks`: whatever networks of the site there are, guests here can be on them."""
+
 
 class HypervisorType(StrEnum):
     """The `hypervisor_type` a host reports, in Nova's words; an image's `img_hv_type` asks for one."""
@@ -79,6 +82,10 @@ class HostReport(Told):
     """The processor's model in words."""
     address: str = ""
     """The address other hosts reach it by."""
+    overlay: bool = False
+    """Whether guests here can be on geneve networks."""
+    physical_networks: frozenset[str] = frozenset()
+    """Networks of the site that are mapped to a switch of this host; EVERY_PHYSICAL_NETWORK among them = all."""
 
 
 class HostState(StrEnum):

@@ -5,7 +5,7 @@ from typing import Any
 
 from polyvisor.hypervisor import config_drive
 from polyvisor.hypervisor.driver import GuestSpec, HypervisorError, ImageSource, Progress
-from polyvisor.hypervisor.kvm import disks, domain_xml, guests, power
+from polyvisor.hypervisor.kvm import disks, domain_xml, guests, nics, power
 from polyvisor.hypervisor.kvm.connection import Connection
 from polyvisor.hypervisor.kvm.console import new_password
 from polyvisor.hypervisor.kvm.domain_xml import Definition, GuestFiles
@@ -14,8 +14,11 @@ from polyvisor.hypervisor.kvm.images import Images, qemu_format
 from polyvisor.hypervisor.kvm.instance import Instance, Note
 from polyvisor.hypervisor.kvm.machine import Machine, choose
 from polyvisor.hypervisor.kvm.settings import KvmSettings
+from polyvisor.hypervisor.kvm.switch import Switch
+from polyvisor.hypervisor.kvm.xml import Element
 from polyvisor.image.cache import CachedImage
 from polyvisor.model.image_format import DiskFormat
+from polyvisor.model.nic import Nic
 
 _GIB = 1 << 30
 _MIB = 1 << 20
@@ -24,8 +27,11 @@ _MIB = 1 << 20
 class Builder:
     """Makes guests on one host."""
 
-    def __init__(self, settings: KvmSettings, cloud_id: str, images: Images, connection: Connection) -> None:
+    def __init__(
+        self, settings: KvmSettings, cloud_id: str, images: Images, connection: Connection, switch: Switch
+    ) -> None:
         self._settings = settings
+        self._switch = switch
         self._cloud_id = cloud_id
         self._images = images
         self._connection = connection
@@ -33,6 +39,8 @@ class Builder:
     def make(self, instance: Instance, spec: GuestSpec, facts: Facts, source: ImageSource, progress: Progress) -> None:
         """Make what is missing of the guest. What cannot be had is refused before anything is written."""
         self._machine(spec, facts)
+        if spec.nics:
+            self._switch.is_userspace()
         cached = None
         if spec.image is None:
             instance.begin(Note(spec=spec, host=facts.name))
@@ -88,6 +96,11 @@ class Builder:
         _make_again(instance, note.spec)
         definition = self._definition(instance, note, facts)
         self._connection.run(lambda link: _redefine(link, instance.server_id, definition))
+
+    def card(self, spec: GuestSpec, nic: Nic, facts: Facts) -> Element:
+        """What plugs a card into the guest. Raises HypervisorError where the host has no bridge for it."""
+        model = self._machine(spec, facts).vif_model
+        return nics.build(nic, model, self._settings.integration_bridge, userspace=self._switch.is_userspace())
 
     def _machine(self, spec: GuestSpec, facts: Facts) -> Machine:
         properties = spec.image.properties if spec.image else {}
@@ -152,6 +165,7 @@ class Builder:
                 settings=self._settings,
                 disk_cache=self._settings.disk_cache or disks.cache_mode(instance.directory),
                 vnc_password=new_password(),
+                userspace_switch=bool(spec.nics) and self._switch.is_userspace(),
             )
         )
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from polyvisor.hypervisor.kvm import nics
 from polyvisor.hypervisor.kvm.machine import Machine
 from polyvisor.hypervisor.kvm.xml import Element, element
 
@@ -31,6 +32,7 @@ def build(machine: Machine, definition: "Definition") -> Element:
     made = element("devices", None, *_disks(machine, definition))
     buses = {disk.get("bus") for disk in made.iterfind("disk/target")}
     made.extend(_controllers(machine, definition, buses))
+    made.extend(_nics(machine, definition))
     made.extend(_consoles(machine, definition))
     made.extend(_graphics(machine, definition))
     if machine.random:
@@ -104,6 +106,11 @@ def _cdrom(path: str, target: str, bus: str, boot_order: int | None = None) -> E
     )
 
 
+def _nics(machine: Machine, definition: "Definition") -> list[Element]:
+    bridge, userspace = definition.settings.integration_bridge, definition.userspace_switch
+    return [nics.build(nic, machine.vif_model, bridge, userspace=userspace) for nic in definition.spec.nics]
+
+
 def _controllers(machine: Machine, definition: "Definition", buses: set[str | None]) -> list[Element]:
     controllers = []
     if machine.is_q35:
@@ -129,6 +136,7 @@ def _ports(machine: Machine, definition: "Definition", buses: set[str | None]) -
         definition.settings.hotplug_ports
         + disks
         + drives
+        + len(definition.spec.nics)
         + xhci_serial_balloon
         + video
         + int(machine.random)

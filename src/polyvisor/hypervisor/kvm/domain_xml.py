@@ -48,6 +48,8 @@ class Definition(Record):
     disk_cache: str
     """QEMU's cache mode."""
     vnc_password: str
+    userspace_switch: bool = False
+    """Whether its cards' bridge forwards in ovs-vswitchd itself."""
 
 
 def domain_name(server_id: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from polyvisor.hypervisor.driver import Console, GuestSpec, HypervisorError, ImageSource, Progress
-from polyvisor.hypervisor.kvm import console, guests
+from polyvisor.hypervisor.kvm import console, guests, nics
 from polyvisor.hypervisor.kvm import power as transitions
 from polyvisor.hypervisor.kvm.build import Builder
 from polyvisor.hypervisor.kvm.connection import Connection
@@ -14,11 +14,13 @@ from polyvisor.hypervisor.kvm.host import Facts, HostReader
 from polyvisor.hypervisor.kvm.images import Images
 from polyvisor.hypervisor.kvm.instance import Instance, make_passable
 from polyvisor.hypervisor.kvm.settings import KvmSettings
+from polyvisor.hypervisor.kvm.switch import Switch
 from polyvisor.hypervisor.kvm.trial import Trial
 from polyvisor.hypervisor.kvm.watcher import Watcher
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostReport
 from polyvisor.model.image import ImageRef
+from polyvisor.model.nic import Nic
 from polyvisor.model.power import Power
 
 T = TypeVar("T")
@@ -43,9 +45,10 @@ class KvmDriver:
         self._connection = Connection(place, settings.uri, timeout_seconds=settings.timeout_seconds)
         # libvirtd serves five calls of one connection at a time: what takes long must not keep the short ones waiting.
         self._slow = Connection(place, settings.uri, timeout_seconds=settings.start_timeout_seconds)
-        self._host = HostReader(self._connection, settings, Trial(self._slow, settings, state_dir), directories)
+        switch = Switch(place, settings)
+        self._host = HostReader(self._connection, settings, Trial(self._slow, settings, state_dir), directories, switch)
         self._images = Images(image_cache, self._instances)
-        self._builder = Builder(settings, cloud_id, self._images, self._slow)
+        self._builder = Builder(settings, cloud_id, self._images, self._slow, switch)
         self._watchers: list[Watcher] = []
 
     def close(self) -> None:
@@ -164,6 +167,30 @@ class KvmDriver:
             instance.check_belongs_to(facts.name)
             self._builder.renew(instance, facts)
         self._on_guest_slowly(server_id, lambda domain: transitions.change(domain, Power.ON))
+
+    def attach_nic(self, server_id: str, nic: Nic) -> None:
+        """Note the card, so that every later definition has it; then plug it in."""
+        self._on_guest(server_id, lambda _domain: None)
+        facts, instance = self._host.facts(), Instance(self._instances, server_id)
+        with on_files("note the guest's network card"):
+            instance.check_belongs_to(facts.name)
+            note = instance.note()
+            if note is None:
+                raise HypervisorError(f"The files of server {server_id} are not on this host any more.")
+            card = self._builder.card(note.spec, nic, facts)
+            kept = tuple(each for each in note.spec.nics if each.port_id != nic.port_id)
+            instance.note_nics((*kept, nic))
+        self._connection.run(lambda link: nics.attach(self._mine(link, server_id), card, nic.port_id))
+
+    def detach_nic(self, server_id: str, port_id: str) -> bool:
+        """Strike the card off the note, then take it out; a running guest has some seconds to let go of it."""
+        self._on_guest(server_id, lambda _domain: None)
+        instance = Instance(self._instances, server_id)
+        with on_files("note the guest's network cards"):
+            note = instance.note()
+            if note is not None:
+                instance.note_nics(tuple(each for each in note.spec.nics if each.port_id != port_id))
+        return self._connection.run(lambda link: nics.detach(self._mine(link, server_id), port_id))
 
     def console_log(self, server_id: str) -> bytes:
         """The last MiB of the serial console's log."""

@@ -14,6 +14,7 @@ from polyvisor.hypervisor.kvm.access import closed_to, let_through
 from polyvisor.hypervisor.kvm.capabilities import DomainCapabilities, HostCapabilities
 from polyvisor.hypervisor.kvm.connection import Connection
 from polyvisor.hypervisor.kvm.settings import CpuMode, KvmSettings
+from polyvisor.hypervisor.kvm.switch import Switch
 from polyvisor.hypervisor.kvm.traits import traits
 from polyvisor.hypervisor.kvm.trial import Finding, Trial
 from polyvisor.model.host import Capacity, Datastore, HostReport, HypervisorType
@@ -46,13 +47,19 @@ class HostReader:
     """Reads one host; what cannot change under an open connection is read once for it."""
 
     def __init__(
-        self, connection: Connection, settings: KvmSettings, trial: Trial, directories: Sequence[Path]
+        self,
+        connection: Connection,
+        settings: KvmSettings,
+        trial: Trial,
+        directories: Sequence[Path],
+        switch: Switch,
     ) -> None:
         """`directories`: those that QEMU reads from; the guests' own first."""
         self._connection = connection
         self._settings = settings
         self._trial = trial
         self._directories = directories
+        self._switch = switch
         self._lock = threading.Lock()
         self._known: tuple[int, Facts] | None = None
 
@@ -93,6 +100,7 @@ class HostReader:
         facts = self.facts()
         memory_mib, vcpus = self._connection.run(_memory_and_processors)
         disk = storage_mark.marked(_disk(self._directories[0]), self._directories[0], facts.name)
+        reach = self._switch.reach()
         return HostReport(
             name=facts.name,
             hypervisor_type=facts.kind,
@@ -109,6 +117,8 @@ class HostReader:
             cached_images=cached_images,
             cpu_info=" ".join(word for word in (facts.host.cpu_vendor, facts.host.cpu_model) if word),
             address=self._settings.address,
+            overlay=reach.overlay,
+            physical_networks=reach.physical_networks,
         )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from polyvisor.hypervisor.driver import GuestSpec, HypervisorError
+from polyvisor.model.nic import Nic
 from polyvisor.model.record import Record
 
 _NOTE = "guest.json"
@@ -99,6 +100,13 @@ class Instance:
         note = self.note()
         if note is not None and note.host in ("", host):
             told = msgspec.structs.replace(note, host=to)
+            self.write(self.directory / _NOTE, lambda path: path.write_bytes(msgspec.json.encode(told)))
+
+    def note_nics(self, nics: tuple[Nic, ...]) -> None:
+        """Later definitions of the guest have these cards."""
+        note = self.note()
+        if note is not None and note.spec.nics != nics:
+            told = msgspec.structs.replace(note, spec=msgspec.structs.replace(note.spec, nics=nics))
             self.write(self.directory / _NOTE, lambda path: path.write_bytes(msgspec.json.encode(told)))
 
     def make(self, path: Path, maker: Callable[[Path], object]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from polyvisor.hypervisor.driver import HypervisorError
-from polyvisor.hypervisor.kvm.settings import DISK_BUSES, VIDEO_MODELS, KvmSettings
+from polyvisor.hypervisor.kvm.settings import DISK_BUSES, VIDEO_MODELS, VIF_MODELS, KvmSettings
 from polyvisor.model.record import Record
 
 CDROM_BUSES = ("sata", "scsi", "ide", "usb", "virtio")
@@ -19,6 +19,8 @@ class Machine(Record):
     disk_bus: str
     cdrom_bus: str
     video_model: str
+    vif_model: str = "virtio"
+    """Of its network cards."""
     uefi: bool = False
     secure_boot: bool = False
     random: bool = True
@@ -64,6 +66,7 @@ def choose(
         video_model=_one_of(properties, "hw_video_model", (*VIDEO_MODELS, "gop"), settings.video_model).replace(
             "gop", "virtio"
         ),
+        vif_model=_one_of(properties, "hw_vif_model", VIF_MODELS, "virtio"),
         uefi=uefi,
         secure_boot=secure == "required" or (secure == "optional" and uefi),
         random=_allows_random(properties, extra_specs),

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from polyvisor.model.record import Record
 
 DISK_BUSES = ("virtio", "scsi", "sata", "ide", "usb")
+VIF_MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "ne2k_pci", "pcnet", "vmxnet3")
 VIDEO_MODELS = ("vga", "virtio", "qxl", "cirrus", "bochs", "ramfb", "none")
 _CACHE_MODES = ("", "none", "writeback", "writethrough", "directsync", "unsafe")
 _MOST_PORTS = 28
@@ -53,6 +54,10 @@ class KvmSettings(Record):
     """QEMU's cache mode for disks. Empty = `none` where the file system takes direct I/O, else `writeback`."""
     video_model: str = "vga"
     """Graphics card of guests whose image has no `hw_video_model`."""
+    integration_bridge: str = "br-int"
+    """Open vSwitch bridge that guests' network cards are plugged into: the one that ovn-controller programs."""
+    openvswitch_database: str = ""
+    """Where Open vSwitch's database answers, such as `unix:/run/openvswitch/db.sock`. Empty = ovs-vsctl's default."""
     hotplug_ports: int = 12
     """PCIe slots kept free in each guest for volumes and ports that are attached while it runs (0 to 28)."""
     vnc_listen: str = "127.0.0.1"

@@ -24,6 +24,7 @@ from polyvisor.hypervisor.simulated.storage import SimulatedStorage
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import Capacity, Datastore, HostReport
 from polyvisor.model.image import ImageRef
+from polyvisor.model.nic import Nic
 from polyvisor.model.power import Power
 
 GIB = 1024**3
@@ -80,6 +81,8 @@ class SimulatedDriver:
             cached_images=self.estate.images(name),
             cpu_info="simulated",
             address="127.0.0.1",
+            overlay=size.overlay,
+            physical_networks=frozenset(size.physical_networks),
         )
 
     def _datastore(self, host: str) -> Datastore:
@@ -181,7 +184,14 @@ class SimulatedDriver:
     def _define(self, host: str, spec: GuestSpec) -> None:
         if self.estate.get(spec.server_id) is None:
             self.estate.put(
-                SimulatedGuest(server_id=spec.server_id, name=spec.name, host=host, power=Power.OFF, log=_log(spec))
+                SimulatedGuest(
+                    server_id=spec.server_id,
+                    name=spec.name,
+                    host=host,
+                    power=Power.OFF,
+                    log=_log(spec),
+                    nics=spec.nics,
+                )
             )
 
     def set_power(self, server_id: str, power: Power) -> None:
@@ -217,6 +227,25 @@ class SimulatedDriver:
         with self._replying():
             self._work()
             self._ours(server_id)
+
+    # Network cards
+
+    def attach_nic(self, server_id: str, nic: Nic) -> None:
+        """Remember the card."""
+        with self._replying():
+            self._work()
+            guest = self._ours(server_id)
+            if nic.port_id not in {each.port_id for each in guest.nics}:
+                self.estate.put(msgspec.structs.replace(guest, nics=(*guest.nics, nic)))
+
+    def detach_nic(self, server_id: str, port_id: str) -> bool:
+        """Forget the card; simulated guests let go at once."""
+        with self._replying():
+            self._work()
+            guest = self._ours(server_id)
+            kept = tuple(each for each in guest.nics if each.port_id != port_id)
+            self.estate.put(msgspec.structs.replace(guest, nics=kept))
+        return True
 
     # What a user looks at
 

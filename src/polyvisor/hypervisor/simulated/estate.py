@@ -5,6 +5,9 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import msgspec
+
+from polyvisor.model.nic import Nic
 from polyvisor.model.power import Power
 from polyvisor.model.record import Record
 
@@ -21,6 +24,7 @@ class SimulatedGuest(Record):
     """When `power` becomes true, in seconds since 1970; until then it has the one before."""
     before: Power = Power.OFF
     log: str = ""
+    nics: tuple[Nic, ...] = ()
 
 
 BUSY_SECONDS = 60.0
@@ -85,6 +89,7 @@ class SimulatedEstate:
                 "power_at": guest.power_at,
                 "before": guest.before,
                 "log": guest.log,
+                "nics": msgspec.to_builtins(guest.nics),
             }
         )
         with self._lock:
@@ -130,4 +135,5 @@ class SimulatedEstate:
 def _read(value: str) -> SimulatedGuest:
     found = json.loads(value)
     found["power"], found["before"] = Power(found["power"]), Power(found["before"])
+    found["nics"] = msgspec.convert(found.get("nics", ()), tuple[Nic, ...])
     return SimulatedGuest(**found)

@@ -1,6 +1,6 @@
 """The settings of a simulated hypervisor connection: its size, its delays and its faults."""
 
-from polyvisor.model.host import HypervisorType
+from polyvisor.model.host import EVERY_PHYSICAL_NETWORK, HypervisorType
 from polyvisor.model.record import Record
 
 
@@ -21,6 +21,10 @@ class SimulatedSettings(Record):
     """What processor the hosts say they have."""
     traits: tuple[str, ...] = ()
     """Traits of every host, as os-traits names them."""
+    overlay: bool = True
+    """Whether geneve networks reach the hosts."""
+    physical_networks: tuple[str, ...] = (EVERY_PHYSICAL_NETWORK,)
+    """Networks of the site that the hosts say they are connected to; `*` = all of them."""
     estate_path: str = ""
     """File that holds the guests; empty = one in the data directory. Agents that name the same file serve the same
     estate, as two agents serve one vCenter."""

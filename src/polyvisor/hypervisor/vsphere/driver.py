@@ -35,6 +35,7 @@ from polyvisor.hypervisor.vsphere.watch import Watcher
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostReport
 from polyvisor.model.image import ImageRef
+from polyvisor.model.nic import Nic
 from polyvisor.model.power import Power
 
 log = logging.getLogger(__name__)
@@ -172,6 +173,14 @@ class VsphereDriver:
     def restart(self, server_id: str) -> None:
         """Ask through VMware Tools; a guest without them is reset."""
         self._power.restart(server_id)
+
+    def attach_nic(self, server_id: str, nic: Nic) -> None:
+        """Raises HypervisorError: VMs get no network cards here yet."""
+        raise HypervisorError("Network cards of vSphere's VMs are not offered by this release.")
+
+    def detach_nic(self, server_id: str, port_id: str) -> bool:
+        """No VM has one of ours."""
+        return True
 
     @_faults_told("read a console log")
     def console_log(self, server_id: str) -> bytes:

@@ -1,17 +1,20 @@
 """What a guest is told: its specification, and the files of its config drive, from the server's record."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from polyvisor.hypervisor.driver import GuestSpec
+from polyvisor.model.nic import Nic
 from polyvisor.model.order import ServerCreate
+from polyvisor.operate.network_data import network_data, tagged_devices
 
 _VERSION = "2018-08-27"
 """The newest version of the OpenStack metadata format that is written, beside `latest`."""
 
 
-def specification(order: ServerCreate, zone: str) -> GuestSpec:
-    """The driver's view of a server that is to be made."""
+def specification(order: ServerCreate, zone: str, nics: Sequence[Nic] = ()) -> GuestSpec:
+    """The driver's view of a server that is to be made, with these network cards."""
     server = order.server
     flavor = server.flavor
     return GuestSpec(
@@ -28,18 +31,19 @@ def specification(order: ServerCreate, zone: str) -> GuestSpec:
         image=server.image,
         extra_specs=flavor.extra_specs,
         config_drive=server.config_drive,
-        metadata=metadata_files(order, zone),
+        metadata=metadata_files(order, zone, nics),
         user_data=server.user_data,
+        nics=tuple(nics),
     )
 
 
-def metadata_files(order: ServerCreate, zone: str) -> dict[str, str]:
+def metadata_files(order: ServerCreate, zone: str, nics: Sequence[Nic] = ()) -> dict[str, str]:
     """The OpenStack tree of a config drive, path → text, as cloud-init's ConfigDrive source reads it.
 
     Source: Nova's documentation on the config drive and the metadata service ("openstack" format).
     """
-    meta = json.dumps(_meta_data(order, zone), sort_keys=True)
-    network = json.dumps({"links": [], "networks": [], "services": []})
+    meta = json.dumps(_meta_data(order, zone, nics), sort_keys=True)
+    network = json.dumps(network_data(nics), sort_keys=True)
     files = {}
     for version in (_VERSION, "latest"):
         files[f"openstack/{version}/meta_data.json"] = meta
@@ -48,7 +52,7 @@ def metadata_files(order: ServerCreate, zone: str) -> dict[str, str]:
     return files
 
 
-def _meta_data(order: ServerCreate, zone: str) -> dict[str, Any]:
+def _meta_data(order: ServerCreate, zone: str, nics: Sequence[Nic]) -> dict[str, Any]:
     server = order.server
     found: dict[str, Any] = {
         "uuid": server.id,
@@ -58,7 +62,7 @@ def _meta_data(order: ServerCreate, zone: str) -> dict[str, Any]:
         "availability_zone": zone,
         "project_id": server.project_id,
         "meta": server.metadata,
-        "devices": [],
+        "devices": tagged_devices(nics),
         "dedicated_cpus": [],
     }
     if order.admin_password:

@@ -69,3 +69,38 @@ class Port(Standard):
     dns_domain: str = ""
     qos_policy_id: str | None = None
     propagate_uplink_status: bool = True
+
+
+class WantedIp(Record):
+    """An address that a port is to have: any of a subnet, a certain one, or a certain one of a subnet."""
+
+    subnet_id: str | None = None
+    ip_address: str | None = None
+
+
+class PortWanted(Record):
+    """What a port is to be. What is None is chosen."""
+
+    project_id: str
+    network_id: str
+    name: str = ""
+    description: str = ""
+    admin_state_up: bool = True
+    mac_address: str | None = None
+    fixed_ips: tuple[WantedIp, ...] | None = None
+    """None = an address of each IP version that the network has; () = none at all."""
+    device_id: str = ""
+    device_owner: str = ""
+    security_group_ids: tuple[str, ...] | None = None
+    """None = the project's default group, where the port has port security and no owner of the network's own."""
+    port_security_enabled: bool | None = None
+    """None = as the network says."""
+    allowed_address_pairs: tuple[AddressPair, ...] = ()
+    """A pair without a MAC address ("") gets the port's."""
+    extra_dhcp_opts: tuple[ExtraDhcpOption, ...] = ()
+    binding: Binding = Binding()
+    dns_name: str = ""
+    dns_domain: str = ""
+    qos_policy_id: str | None = None
+    propagate_uplink_status: bool = True
+    tags: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from polyvisor.store.address_scope import AddressScopes
 from polyvisor.store.agent import Agents
 from polyvisor.store.aggregate import Aggregates
 from polyvisor.store.application_credential import ApplicationCredentials
@@ -28,14 +29,21 @@ from polyvisor.store.join_token import JoinTokens
 from polyvisor.store.keypair import Keypairs
 from polyvisor.store.locking import one_at_a_time, only_one
 from polyvisor.store.migration import Migrations
+from polyvisor.store.network import Networks
 from polyvisor.store.network_intent import NetworkIntents
+from polyvisor.store.network_quota import NetworkQuotas
 from polyvisor.store.operation import Operations
+from polyvisor.store.port import Ports
 from polyvisor.store.project import Projects
 from polyvisor.store.quota import Quotas
+from polyvisor.store.rbac_policy import RbacPolicies
 from polyvisor.store.region import Regions
 from polyvisor.store.role import Roles
+from polyvisor.store.segment import Segments
 from polyvisor.store.server import Servers
 from polyvisor.store.signals import Signals
+from polyvisor.store.subnet import Subnets
+from polyvisor.store.subnet_pool import SubnetPools
 from polyvisor.store.tenant_usage import TenantUsages
 from polyvisor.store.token import Tokens
 from polyvisor.store.token_key import TokenKeys
@@ -189,6 +197,46 @@ class Store:
     def migration(self) -> Migrations:
         """Servers' ways from host to host."""
         return Migrations(self)
+
+    @cached_property
+    def network(self) -> Networks:
+        """Networks."""
+        return Networks(self)
+
+    @cached_property
+    def segment(self) -> Segments:
+        """Segments of networks."""
+        return Segments(self)
+
+    @cached_property
+    def subnet(self) -> Subnets:
+        """Subnets."""
+        return Subnets(self)
+
+    @cached_property
+    def subnet_pool(self) -> SubnetPools:
+        """Subnet pools."""
+        return SubnetPools(self)
+
+    @cached_property
+    def address_scope(self) -> AddressScopes:
+        """Address scopes."""
+        return AddressScopes(self)
+
+    @cached_property
+    def rbac_policy(self) -> RbacPolicies:
+        """RBAC policies of the Networking API."""
+        return RbacPolicies(self)
+
+    @cached_property
+    def network_quota(self) -> NetworkQuotas:
+        """Projects' limits in the Networking API."""
+        return NetworkQuotas(self)
+
+    @cached_property
+    def port(self) -> Ports:
+        """Ports, and the addresses that they have."""
+        return Ports(self)
 
     @cached_property
     def network_intent(self) -> NetworkIntents:

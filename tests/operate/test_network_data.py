@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from polyvisor.model.network import NetworkType, SegmentRef
+from polyvisor.model.network_data import network_data, tagged_devices
 from polyvisor.model.nic import Nic, NicAddress
 from polyvisor.model.subnet import HostRoute
-from polyvisor.operate.network_data import network_data, tagged_devices
 
 PORT = "0a1b2c3d-4e5f-4000-8000-000000000001"
 

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from polyvisor.hypervisor.driver import GuestSpec
+from polyvisor.model.instance_metadata import LATEST, meta_data
+from polyvisor.model.network_data import network_data
 from polyvisor.model.nic import Nic
 from polyvisor.model.order import ServerCreate
-from polyvisor.operate.network_data import network_data, tagged_devices
 
-_VERSION = "2018-08-27"
-"""The newest version of the OpenStack metadata format that is written, beside `latest`."""
+_VERSIONS = ("2018-08-27", LATEST)
+"""Of the OpenStack metadata format: the newest that cloud-init knows by its name, and what is the newest here."""
 
 
 def specification(order: ServerCreate, zone: str, nics: Sequence[Nic] = ()) -> GuestSpec:
@@ -40,34 +40,15 @@ def specification(order: ServerCreate, zone: str, nics: Sequence[Nic] = ()) -> G
 def metadata_files(order: ServerCreate, zone: str, nics: Sequence[Nic] = ()) -> dict[str, str]:
     """The OpenStack tree of a config drive, path → text, as cloud-init's ConfigDrive source reads it.
 
-    Source: Nova's documentation on the config drive and the metadata service ("openstack" format).
+    Source: Nova's documentation on the config drive and the metadata service ("openstack" format). The metadata service
+    says the same.
     """
-    meta = json.dumps(_meta_data(order, zone, nics), sort_keys=True)
     network = json.dumps(network_data(nics), sort_keys=True)
     files = {}
-    for version in (_VERSION, "latest"):
-        files[f"openstack/{version}/meta_data.json"] = meta
+    for version in _VERSIONS:
+        meta = meta_data(order.server, nics, zone, version, order.admin_password)
+        files[f"openstack/{version}/meta_data.json"] = json.dumps(meta, sort_keys=True)
         files[f"openstack/{version}/network_data.json"] = network
         files[f"openstack/{version}/vendor_data.json"] = "{}"
+        files[f"openstack/{version}/vendor_data2.json"] = "{}"
     return files
-
-
-def _meta_data(order: ServerCreate, zone: str, nics: Sequence[Nic]) -> dict[str, Any]:
-    server = order.server
-    found: dict[str, Any] = {
-        "uuid": server.id,
-        "hostname": server.hostname,
-        "name": server.name,
-        "launch_index": server.launch_index,
-        "availability_zone": zone,
-        "project_id": server.project_id,
-        "meta": server.metadata,
-        "devices": tagged_devices(nics),
-        "dedicated_cpus": [],
-    }
-    if order.admin_password:
-        found["admin_pass"] = order.admin_password
-    if server.key_name is not None:
-        found["public_keys"] = {server.key_name: server.key_data}
-        found["keys"] = [{"name": server.key_name, "type": "ssh", "data": server.key_data}]
-    return found

@@ -58,7 +58,8 @@ class TestLibvirt:
     """A libvirt host, from `with` to the end of the block: `with TestLibvirt("kvm-1") as host: libvirt.open(host.uri)`.
 
     It has its own hostname and host UUID, knows no guest but its own, and shares the machine's files. Its network is
-    the machine's, or that of `namespace` (see `ip netns`). Files that guests use may lie anywhere outside of libvirt's
+    the machine's, or that of `namespace` (see `ip netns`); its Open vSwitch is the one with the run directory
+    `openvswitch`, or the machine's. Files that guests use may lie anywhere outside of libvirt's
     folders; `directory` is a good place, and goes with the host.
     Needs root. `start` and `restart` raise TimeoutError or ChildProcessError, with libvirt's log, when it does not
     come up.
@@ -66,12 +67,19 @@ class TestLibvirt:
 
     __test__ = False
 
-    def __init__(self, hostname: str = "kvm-1", host_uuid: str | None = None, namespace: str = "") -> None:
+    def __init__(
+        self,
+        hostname: str = "kvm-1",
+        host_uuid: str | None = None,
+        namespace: str = "",
+        openvswitch: Path | None = None,
+    ) -> None:
         for directory in owned.leftovers(PREFIX):
             _end_members(directory)
             shutil.rmtree(directory, ignore_errors=True)
         self.hostname = hostname
         self._namespace = namespace
+        self._openvswitch = openvswitch
         self.host_uuid = host_uuid or str(uuid.uuid4())
         self.directory = owned.make(PREFIX)
         self.uri = f"qemu+unix:///system?socket={self.directory}/run/libvirt-sock"
@@ -152,8 +160,11 @@ class TestLibvirt:
     def _spawn(self, daemon: str) -> subprocess.Popen[bytes]:
         """Each daemon gets namespaces of its own; the folders beneath make them one host."""
         steps = [f"hostname {self.hostname}"]
-        for folder, path in PRIVATE.items():
-            steps.append(f"mkdir -p {path} && mount --bind {self.directory / folder} {path}")
+        folders = {path: self.directory / folder for folder, path in PRIVATE.items()}
+        if self._openvswitch is not None:
+            folders["/run/openvswitch"] = self._openvswitch
+        for path, folder in folders.items():
+            steps.append(f"mkdir -p {path} && mount --bind {folder} {path}")
         steps.append(f"exec {daemon} --config /etc/libvirt/{daemon}.conf --pid-file /run/libvirt/{daemon}.pid")
         inside = ["ip", "netns", "exec", self._namespace] if self._namespace else []
         command = [*inside, "unshare", "--mount", "--uts", "--propagation", "private", "sh", "-ec", "\n".join(steps)]

@@ -19,11 +19,13 @@ from typing import Any
 from polyvisor.hypervisor.driver import Driver, GuestSpec
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.image import ImageRef
+from polyvisor.model.network import SegmentRef
+from polyvisor.model.nic import Nic
 from polyvisor.model.power import Power
 
 BEDS = {
     "simulated": "tests.hypervisor.simulated.bed:SimulatedBed",
-    "kvm": "tests.hypervisor.kvm.bed:KvmBed",
+    "kvm": "tests.hypervisor.kvm.bed:NetworkedKvmBed",
     "vsphere": "tests.hypervisor.vsphere.bed:VsphereBed",
     "esxi": "tests.hypervisor.vsphere.bed:EsxiBed",
 }
@@ -44,6 +46,8 @@ class Bed(AbstractContextManager["Bed"], abc.ABC):
     """Whether guests have a graphical console."""
     has_images: bool = True
     """Whether images are fetched."""
+    has_cards: bool = True
+    """Whether guests can have network cards."""
     most_moments: int = 40
     """At how many moments of a create the suite kills it; evenly chosen where there are more."""
 
@@ -99,6 +103,17 @@ class Bed(AbstractContextManager["Bed"], abc.ABC):
     @abc.abstractmethod
     def vanish(self, driver: Driver, server_id: str) -> None:
         """Remove a guest of ours from the hypervisor as someone else would; its files may stay."""
+
+    @property
+    @abc.abstractmethod
+    def segment(self) -> SegmentRef:
+        """Of a network that guests here can be on."""
+
+    @abc.abstractmethod
+    def plugged(self, driver: Driver, server_id: str) -> list[str]:
+        """The MAC addresses of the cards that the guest has in its definition and, while it runs, also has in
+        itself; a card that is in only one of the two fails the assertion. Read around the driver, which is only for a
+        bed that has no other way to its world."""
 
     @abc.abstractmethod
     def kill(self, driver: Driver) -> None:
@@ -174,6 +189,19 @@ def spec_of(image: ImageRef | None, **changes: Any) -> GuestSpec:
         },
     }
     return GuestSpec(**(values | changes))
+
+
+def nic_of(bed: Bed, number: int = 1) -> Nic:
+    """A card on a network that guests of this bed can be on, of a port with an id of its own."""
+    return Nic(
+        port_id=str(uuid.uuid4()),
+        network_id="0f0a5c3c-6f8f-4d9c-8f3f-2b1f0a9e8d7c",
+        network_name="conformance",
+        project_id="0d0a5c3c6f8f4d9c8f3f2b1f0a9e8d7c",
+        mac_address=f"fa:16:3e:00:00:{number:02x}",
+        mtu=1442,
+        segment=bed.segment,
+    )
 
 
 def bed_class(kind: str) -> type[Bed]:

@@ -1,6 +1,7 @@
 """What every driver does alike, whatever hypervisor it drives (`conformance.py` says how a driver joins)."""
 
 import base64
+import functools
 import hashlib
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tests.hypervisor.conformance import (
     Source,
     bed_class,
     image_of,
+    nic_of,
     no_progress,
     spec_of,
     wait_for,
@@ -296,13 +298,83 @@ def test_a_reset_ends_in_a_guest_that_runs(driver: Driver, guest: GuestSpec, fir
         wait_for(driver, guest.server_id, Power.ON)
 
 
-def test_what_is_asked_of_no_guest_is_refused_in_a_sentence(driver: Driver) -> None:
+def test_what_is_asked_of_no_guest_is_refused_in_a_sentence(bed: Bed, driver: Driver) -> None:
     nobody = str(uuid.uuid4())
     acts = (driver.reset, driver.shut_down, driver.restart, driver.console_log, driver.console)
-    for act in (*acts, lambda it: driver.set_power(it, Power.ON)):
+    more = (lambda it: driver.set_power(it, Power.ON), lambda it: driver.attach_nic(it, nic_of(bed)))
+    for act in (*acts, *more):
         with pytest.raises(HypervisorError, match=r".{15,}") as refused:
             act(nobody)
         assert not isinstance(refused.value, Unreachable)
+
+
+# Network cards
+
+
+def test_a_guest_is_made_with_its_cards_in_order_and_keeps_them(
+    bed: Bed, driver: Driver, host: str, image: ImageRef, source: Source, before: set[str]
+) -> None:
+    if not bed.has_cards:
+        return
+    nics = (nic_of(bed, 1), nic_of(bed, 2))
+    spec = spec_of(image, nics=nics)
+    make(driver, host, spec, source)
+    macs = [nic.mac_address for nic in nics]
+    assert bed.plugged(driver, spec.server_id) == macs
+    driver.set_power(spec.server_id, Power.ON)
+    wait_for(driver, spec.server_id, Power.ON)
+    assert bed.plugged(driver, spec.server_id) == macs
+    driver.reset(spec.server_id)
+    wait_for(driver, spec.server_id, Power.ON)
+    assert bed.plugged(driver, spec.server_id) == macs
+    driver.destroy(spec.server_id)
+    assert bed.traces() == before
+
+
+def test_a_card_is_plugged_and_unplugged_where_the_guest_is_off(bed: Bed, driver: Driver, guest: GuestSpec) -> None:
+    nic = nic_of(bed)
+    if not bed.has_cards:
+        with pytest.raises(HypervisorError, match=r"(?i)network cards"):
+            driver.attach_nic(guest.server_id, nic)
+        return
+    for _ in range(2):
+        driver.attach_nic(guest.server_id, nic)
+        assert bed.plugged(driver, guest.server_id) == [nic.mac_address]
+    driver.set_power(guest.server_id, Power.ON)
+    wait_for(driver, guest.server_id, Power.ON)
+    assert bed.plugged(driver, guest.server_id) == [nic.mac_address]
+    driver.set_power(guest.server_id, Power.OFF)
+    wait_for(driver, guest.server_id, Power.OFF)
+    for _ in range(2):
+        assert driver.detach_nic(guest.server_id, nic.port_id)
+        assert bed.plugged(driver, guest.server_id) == []
+
+
+def test_a_card_is_plugged_and_unplugged_while_the_guest_runs(
+    bed: Bed, driver: Driver, host: str, image: ImageRef, source: Source, before: set[str]
+) -> None:
+    if not bed.has_cards:
+        return
+    first, second = nic_of(bed, 1), nic_of(bed, 2)
+    spec = spec_of(image, nics=(first,))
+    make(driver, host, spec, source)
+    driver.set_power(spec.server_id, Power.ON)
+    # Its operating system has a say in what is taken out of it.
+    wait_until(lambda: _boots(driver, spec) == 1, lambda: f"no CLOUD-READY: {driver.console_log(spec.server_id)!r}")
+    for _ in range(2):
+        driver.attach_nic(spec.server_id, second)
+        assert bed.plugged(driver, spec.server_id) == [first.mac_address, second.mac_address]
+    for nic, left in ((first, [second.mac_address]), (second, [])):
+        unplugged = functools.partial(driver.detach_nic, spec.server_id, nic.port_id)
+        wait_until(unplugged, lambda: "the guest keeps its card")
+        assert driver.detach_nic(spec.server_id, nic.port_id)
+        assert bed.plugged(driver, spec.server_id) == left
+    driver.attach_nic(spec.server_id, second)
+    driver.reset(spec.server_id)
+    wait_for(driver, spec.server_id, Power.ON)
+    assert bed.plugged(driver, spec.server_id) == [second.mac_address]
+    driver.destroy(spec.server_id)
+    assert bed.traces() == before
 
 
 # What others do

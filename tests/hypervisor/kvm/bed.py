@@ -1,5 +1,6 @@
 """The KVM driver on a real libvirtd with real QEMU guests."""
 
+import contextlib
 import uuid
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,13 @@ import libvirt
 from polyvisor.hypervisor.driver import Driver
 from polyvisor.hypervisor.kvm.driver import KvmDriver
 from polyvisor.hypervisor.kvm.settings import KvmSettings, VirtType
+from polyvisor.hypervisor.kvm.xml import parse
+from polyvisor.model.network import NetworkType, SegmentRef
 from polyvisor.model.power import Power
 from testbed.guest import build
 from testbed.libvirt import TestLibvirt
+from testbed.netns import Network
+from testbed.openvswitch import TestOpenvSwitch
 from tests.hypervisor.conformance import CLOUD_ID, Bed
 
 PLACE = "kvm-1"
@@ -26,8 +31,8 @@ class KvmBed(Bed):
 
     kind = "kvm"
 
-    def __init__(self) -> None:
-        self.host = TestLibvirt("kvm-1")
+    def __init__(self, host: TestLibvirt | None = None) -> None:
+        self.host = host or TestLibvirt("kvm-1")
 
     def __enter__(self) -> "KvmBed":
         self.host.__enter__()
@@ -43,11 +48,11 @@ class KvmBed(Bed):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        return {"uri": self.host.uri, "state_dir": str(self.state_dir)}
+        return {"uri": self.host.uri, "state_dir": str(self.state_dir), "openvswitch": ""}
 
     @staticmethod
     def connect(recipe: dict[str, Any]) -> Driver:
-        settings = KvmSettings(uri=recipe["uri"], virt_type=VirtType.QEMU)
+        settings = KvmSettings(uri=recipe["uri"], virt_type=VirtType.QEMU, openvswitch_database=recipe["openvswitch"])
         return KvmDriver(PLACE, settings, CLOUD_ID, Path(recipe["state_dir"]))
 
     @property
@@ -115,8 +120,54 @@ class KvmBed(Bed):
         domain.undefine()
         link.close()
 
+    @property
+    def segment(self) -> SegmentRef:
+        return SegmentRef(network_type=NetworkType.GENEVE, segmentation_id=7)
+
+    def plugged(self, driver: Driver, server_id: str) -> list[str]:
+        link = self.host.connect()
+        domain = link.lookupByUUIDString(server_id)
+        defined = _cards(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        assert _cards(domain.XMLDesc()) == defined
+        link.close()
+        return defined
+
     def kill(self, driver: Driver) -> None:
         self.host.kill()
 
     def revive(self, driver: Driver) -> None:
         self.host.start()
+
+
+def _cards(definition: str) -> list[str]:
+    return [str(mac.get("address")) for mac in parse(definition).iterfind("devices/interface/mac")]
+
+
+class NetworkedKvmBed(KvmBed):
+    """One libvirt host with an Open vSwitch beside it, in a network of its own."""
+
+    def __init__(self) -> None:
+        self._network = Network(PLACE)
+        self.switch = TestOpenvSwitch(self._network.namespace(PLACE))
+        super().__init__(TestLibvirt(PLACE, namespace=self._network.namespace(PLACE), openvswitch=self.switch.run))
+        self._parts = contextlib.ExitStack()
+
+    def __enter__(self) -> "NetworkedKvmBed":
+        with contextlib.ExitStack() as parts:
+            parts.enter_context(self._network)
+            parts.enter_context(self.switch)
+            self.switch.add_bridge("br-int")
+            parts.enter_context(self.host)
+            self._parts = parts.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._parts.close()
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return {**super().recipe, "openvswitch": self.switch.database}
+
+    def traces(self) -> set[str]:
+        ports = self.switch.vsctl("list-ports", "br-int").split()
+        return super().traces() | {f"port {port}" for port in ports}

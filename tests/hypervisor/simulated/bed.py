@@ -1,5 +1,6 @@
 """The simulated driver, on a world in a file."""
 
+import json
 import shutil
 import sqlite3
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any, cast
 from polyvisor.hypervisor.driver import Driver
 from polyvisor.hypervisor.simulated import SimulatedDriver, SimulatedSettings
 from polyvisor.hypervisor.simulated.estate import SimulatedEstate, SimulatedGuest
+from polyvisor.model.network import NetworkType, SegmentRef
 from polyvisor.model.power import Power
 from testbed.guest import build
 from tests.hypervisor.conformance import Bed
@@ -77,6 +79,14 @@ class SimulatedBed(Bed):
 
     def vanish(self, driver: Driver, server_id: str) -> None:
         cast(SimulatedDriver, driver).change_behind_our_back(server_id, None)
+
+    @property
+    def segment(self) -> SegmentRef:
+        return SegmentRef(network_type=NetworkType.GENEVE, segmentation_id=7)
+
+    def plugged(self, driver: Driver, server_id: str) -> list[str]:
+        [(value,)] = self._read("SELECT value FROM guest WHERE server_id = ?", server_id)
+        return [nic["mac_address"] for nic in json.loads(value)["nics"]]
 
     def kill(self, driver: Driver) -> None:
         cast(SimulatedDriver, driver).reachable = False

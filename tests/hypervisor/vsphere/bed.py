@@ -12,6 +12,7 @@ from polyvisor.hypervisor.driver import Driver
 from polyvisor.hypervisor.vsphere.driver import VsphereDriver
 from polyvisor.hypervisor.vsphere.session import Session
 from polyvisor.hypervisor.vsphere.settings import VsphereSettings
+from polyvisor.model.network import NetworkType, SegmentRef
 from polyvisor.model.power import Power
 from testbed.guest import build
 from testbed.vcenter import TestVcenter
@@ -27,6 +28,7 @@ class VsphereBed(Bed):
 
     kind = "vsphere"
     esx = False
+    has_cards = False
 
     def __init__(self) -> None:
         self.vcenter = TestVcenter(esx=self.esx)
@@ -95,6 +97,14 @@ class VsphereBed(Bed):
         if self._person.get(vm, "runtime.powerState") == "poweredOn":
             self._person.do(vm.PowerOff)
         vm.Unregister()
+
+    @property
+    def segment(self) -> SegmentRef:
+        return SegmentRef(network_type=NetworkType.VLAN, physical_network="physnet1", segmentation_id=100)
+
+    def plugged(self, driver: Driver, server_id: str) -> list[str]:
+        devices = self._person.get(self._person.vm(server_id), "config.hardware.device")
+        return [str(device.macAddress) for device in devices if isinstance(device, vim.vm.device.VirtualEthernetCard)]
 
     def kill(self, driver: Driver) -> None:
         self.vcenter.kill()

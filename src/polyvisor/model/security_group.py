@@ -29,6 +29,8 @@ class SecurityGroup(Standard):
 
     stateful: bool = True
     shared: bool = False
+    is_default: bool = False
+    """Whether it is the group that the project's ports are in where nobody says otherwise."""
     rules: tuple[SecurityGroupRule, ...] = ()
 
 

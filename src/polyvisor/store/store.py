@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from polyvisor.store.address_group import AddressGroups
 from polyvisor.store.address_scope import AddressScopes
 from polyvisor.store.agent import Agents
 from polyvisor.store.aggregate import Aggregates
@@ -19,6 +20,7 @@ from polyvisor.store.cloud import Clouds
 from polyvisor.store.control import Controls
 from polyvisor.store.domain import Domains
 from polyvisor.store.flavor import Flavors
+from polyvisor.store.floating_ip import FloatingIps
 from polyvisor.store.group import Groups
 from polyvisor.store.held_place import HeldPlaces
 from polyvisor.store.host import Hosts
@@ -34,11 +36,15 @@ from polyvisor.store.network_intent import NetworkIntents
 from polyvisor.store.network_quota import NetworkQuotas
 from polyvisor.store.operation import Operations
 from polyvisor.store.port import Ports
+from polyvisor.store.port_forwarding import PortForwardings
 from polyvisor.store.project import Projects
+from polyvisor.store.qos_policy import QosPolicies
 from polyvisor.store.quota import Quotas
 from polyvisor.store.rbac_policy import RbacPolicies
 from polyvisor.store.region import Regions
 from polyvisor.store.role import Roles
+from polyvisor.store.router import Routers
+from polyvisor.store.security_group import SecurityGroupRules, SecurityGroups
 from polyvisor.store.segment import Segments
 from polyvisor.store.server import Servers
 from polyvisor.store.signals import Signals
@@ -47,6 +53,7 @@ from polyvisor.store.subnet_pool import SubnetPools
 from polyvisor.store.tenant_usage import TenantUsages
 from polyvisor.store.token import Tokens
 from polyvisor.store.token_key import TokenKeys
+from polyvisor.store.trunk import Trunks
 from polyvisor.store.user import Users
 
 
@@ -227,6 +234,46 @@ class Store:
     def rbac_policy(self) -> RbacPolicies:
         """RBAC policies of the Networking API."""
         return RbacPolicies(self)
+
+    @cached_property
+    def security_group(self) -> SecurityGroups:
+        """Security groups, with their rules."""
+        return SecurityGroups(self)
+
+    @cached_property
+    def security_group_rule(self) -> SecurityGroupRules:
+        """Rules of security groups."""
+        return SecurityGroupRules(self)
+
+    @cached_property
+    def address_group(self) -> AddressGroups:
+        """Address groups."""
+        return AddressGroups(self)
+
+    @cached_property
+    def router(self) -> Routers:
+        """Routers."""
+        return Routers(self)
+
+    @cached_property
+    def floating_ip(self) -> FloatingIps:
+        """Floating IPs."""
+        return FloatingIps(self)
+
+    @cached_property
+    def port_forwarding(self) -> PortForwardings:
+        """Forwarded ports of floating IPs."""
+        return PortForwardings(self)
+
+    @cached_property
+    def qos_policy(self) -> QosPolicies:
+        """QoS policies, with their rules."""
+        return QosPolicies(self)
+
+    @cached_property
+    def trunk(self) -> Trunks:
+        """Trunks, with the ports they carry."""
+        return Trunks(self)
 
     @cached_property
     def network_quota(self) -> NetworkQuotas:

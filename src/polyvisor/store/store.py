@@ -47,6 +47,7 @@ from polyvisor.store.router import Routers
 from polyvisor.store.security_group import SecurityGroupRules, SecurityGroups
 from polyvisor.store.segment import Segments
 from polyvisor.store.server import Servers
+from polyvisor.store.server_password import ServerPasswords
 from polyvisor.store.signals import Signals
 from polyvisor.store.subnet import Subnets
 from polyvisor.store.subnet_pool import SubnetPools
@@ -304,6 +305,11 @@ class Store:
     def server(self) -> Servers:
         """Servers."""
         return Servers(self)
+
+    @cached_property
+    def server_password(self) -> ServerPasswords:
+        """Passwords that guests have posted."""
+        return ServerPasswords(self)
 
     @cached_property
     def application_credential(self) -> ApplicationCredentials:

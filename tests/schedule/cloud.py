@@ -10,7 +10,16 @@ from msgspec import structs
 from polyvisor.model.errors import NoHost
 from polyvisor.model.host import Capacity, Datastore, Host, HostReport, HostState, HypervisorType, Member
 from polyvisor.model.image import ImageRef
-from polyvisor.model.place import AggregateView, HostView, PlaceRequest, Plan, allocatable, overcommit
+from polyvisor.model.network import NetworkType, SegmentRef
+from polyvisor.model.place import (
+    AggregateView,
+    HostView,
+    NetworkNeed,
+    PlaceRequest,
+    Plan,
+    allocatable,
+    overcommit,
+)
 from polyvisor.schedule.place import DEFAULTS, place
 from polyvisor.schedule.settings import ScheduleSettings
 from polyvisor.schedule.table import HostTable
@@ -121,6 +130,8 @@ def host_views(draw: st.DrawFn, name: str) -> HostView:
         largest_memory_mib=memory_mib // 2 if members else memory_mib,
         members=members,
         traits=draw(_traits),
+        overlay=draw(_few([True, True, False])),
+        physical_networks=draw(_few([frozenset(), frozenset({"site"}), frozenset({"dmz", "site"}), frozenset({"*"})])),
         cached_images=draw(st.frozensets(_few(["image-1", "image-2"]))),
         state=draw(_few([HostState.UP, HostState.UP, HostState.DOWN])),
         enabled=draw(_few([True, True, False])),
@@ -201,6 +212,15 @@ _images = st.builds(
     virtual_size_bytes=_few([GIB, 10 * GIB]),
     properties=_properties,
 ) | st.builds(image, disk_format=st.just("aki"), container_format=st.just("aki"), properties=_properties)
+GENEVE = SegmentRef(network_type=NetworkType.GENEVE, segmentation_id=7)
+VLAN = SegmentRef(network_type=NetworkType.VLAN, physical_network="site", segmentation_id=100)
+FLAT = SegmentRef(network_type=NetworkType.FLAT, physical_network="dmz")
+_networks = st.lists(
+    st.builds(
+        NetworkNeed, name=_few(["private", "public"]), segments=_few([(GENEVE,), (VLAN,), (FLAT,), (GENEVE, VLAN), ()])
+    ),
+    max_size=2,
+).map(tuple)
 requests = st.builds(
     PlaceRequest,
     server_id=_few(["server-1", "server-2", "server-3"]),
@@ -213,6 +233,7 @@ requests = st.builds(
     zone=_few([None, None, "nova", "east", "moon"]),
     host=_few([None, None, None, *NAMES[:2]]),
     avoid=st.just(frozenset()) | st.frozensets(_few(NAMES), max_size=2),
+    networks=st.just(()) | _networks,
     passed_over=st.just({}) | st.dictionaries(_few(NAMES), st.just("is the host that it leaves"), max_size=2),
 )
 easy_requests = st.builds(

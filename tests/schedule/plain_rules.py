@@ -3,6 +3,7 @@
 from typing import Any
 
 from polyvisor.model.host import HostState
+from polyvisor.model.network import SegmentRef
 from polyvisor.model.place import AggregateView, HostView, PlaceRequest
 from tests.schedule.cloud import GIB, room
 
@@ -29,11 +30,23 @@ def fits(view: HostView, aggregates: list[AggregateView], request: PlaceRequest)
         and host.name not in request.passed_over
         and request.host in (None, host.name)
         and request.zone in (None, host.zone)
+        and _networks(view, request)
         and _image(view, request)
         and _aggregates(own, request)
         and _specs(view, own, request, room(view, aggregates))
         and _capacity(view, request, room(view, aggregates))
     )
+
+
+def _networks(view: HostView, request: PlaceRequest) -> bool:
+    report = view.host.report
+
+    def carried(segment: SegmentRef) -> bool:
+        if segment.network_type == "geneve":
+            return report.overlay
+        return segment.physical_network in report.physical_networks or "*" in report.physical_networks
+
+    return all(any(carried(segment) for segment in network.segments) for network in request.networks)
 
 
 def _image(view: HostView, request: PlaceRequest) -> bool:

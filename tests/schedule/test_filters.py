@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from polyvisor.model.place import AggregateView, HostView, PlaceRequest
+from polyvisor.model.network import SegmentRef
+from polyvisor.model.place import AggregateView, HostView, NetworkNeed, PlaceRequest
 from polyvisor.schedule.ask import read
 from polyvisor.schedule.filters import FILTERS, filters_for
 from polyvisor.schedule.place import refusals
 from polyvisor.schedule.settings import ScheduleSettings
 from polyvisor.schedule.table import HostTable
-from tests.schedule.cloud import aggregate_lists, clouds, requests
+from tests.schedule.cloud import FLAT, GENEVE, VLAN, aggregate_lists, clouds, host_view, requests
+from tests.schedule.cloud import request as asked
 from tests.schedule.plain_rules import fits
 
 EVERY = filters_for(ScheduleSettings(image_property_isolation=True))
@@ -51,3 +53,17 @@ def test_advice_goes_into_the_middle_of_a_sentence(condition: object) -> None:
 def test_image_properties_keep_nothing_apart_unless_set() -> None:
     assert {*EVERY} - {*FILTERS} == {EVERY[-1]}
     assert filters_for(ScheduleSettings()) == FILTERS
+
+
+@pytest.mark.parametrize(
+    ("segment", "sentence"),
+    [
+        (GENEVE, "carries no geneve networks, and the network private is one"),
+        (VLAN, "is not connected to site, which carries the network private"),
+        (FLAT, None),
+    ],
+)
+def test_a_host_that_cannot_carry_a_network_is_refused_in_a_sentence(segment: SegmentRef, sentence: str | None) -> None:
+    table = HostTable([host_view("esx", physical_networks=frozenset({"dmz"}))])
+    wanted = asked(networks=(NetworkNeed(name="private", segments=(segment,)),))
+    assert refusals(table, wanted) == ({} if sentence is None else {"esx": sentence})

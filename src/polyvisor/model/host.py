@@ -3,7 +3,8 @@
 from datetime import datetime
 from enum import StrEnum
 
-from polyvisor.model.record import Told
+from polyvisor.model.network import NetworkType, SegmentRef
+from polyvisor.model.record import Record, Told
 
 EVERY_PHYSICAL_NETWORK = "*"
 """Among a host's `physical_networks`: whatever networks of the site there are, guests here can be on them."""
@@ -16,6 +17,19 @@ class HypervisorType(StrEnum):
     QEMU = "qemu"
     VMWARE = "vmware"
     SIMULATED = "simulated"
+
+
+class Reach(Record):
+    """Which networks a host's guests can be on."""
+
+    overlay: bool = False
+    physical_networks: frozenset[str] = frozenset()
+
+    def carries(self, segment: SegmentRef) -> bool:
+        """Whether frames of this segment get to and from the host's guests."""
+        if segment.network_type is NetworkType.GENEVE:
+            return self.overlay
+        return bool(self.physical_networks & {segment.physical_network, EVERY_PHYSICAL_NETWORK})
 
 
 class Datastore(Told):
@@ -86,6 +100,11 @@ class HostReport(Told):
     """Whether guests here can be on geneve networks."""
     physical_networks: frozenset[str] = frozenset()
     """Networks of the site that are mapped to a switch of this host; EVERY_PHYSICAL_NETWORK among them = all."""
+
+    @property
+    def reach(self) -> Reach:
+        """Both together."""
+        return Reach(overlay=self.overlay, physical_networks=self.physical_networks)
 
 
 class HostState(StrEnum):

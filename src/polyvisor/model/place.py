@@ -4,9 +4,19 @@ from collections.abc import Iterable, Mapping
 
 from polyvisor.model.host import Capacity, Datastore, Host
 from polyvisor.model.image import ImageRef
+from polyvisor.model.network import SegmentRef
 from polyvisor.model.record import Told
 
 _ENDLESS = 1 << 53
+
+
+class NetworkNeed(Told):
+    """A network on which the server is to have a card."""
+
+    name: str
+    """What the user knows it by: its name, else its id."""
+    segments: tuple[SegmentRef, ...]
+    """A host must carry one of them."""
 
 
 class PlaceRequest(Told):
@@ -31,6 +41,8 @@ class PlaceRequest(Told):
     """Hosts that were tried and failed in this operation."""
     passed_over: dict[str, str] = {}
     """Hosts that do not do for what the operation is about: name → reason, going on from the host's name."""
+    networks: tuple[NetworkNeed, ...] = ()
+    """What its ports are on at the moment of the choice."""
 
 
 class AggregateView(Told):

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import structs
 
-from polyvisor.model.host import Capacity, HostState
+from polyvisor.model.host import Capacity, HostState, Reach
 from polyvisor.model.place import AggregateView, HostView, allocatable
 from polyvisor.schedule.columns import Factor, Mask, Numbers, Tags
 from polyvisor.schedule.groups import Group, GroupFacts, facts_of
@@ -52,6 +52,7 @@ class HostTable:
         self.architecture: Factor[str] = Factor(capacity)
         self.zone: Factor[str] = Factor(capacity)
         self.group: Factor[Group] = Factor(capacity)
+        self.reach: Factor[Reach] = Factor(capacity)
         self.traits = Tags(capacity)
         self.images = Tags(capacity)
         self._rows: dict[str, int] = {}
@@ -216,8 +217,10 @@ class HostTable:
             setattr(self, column, _longer(getattr(self, column), capacity))
         for columns in ("limit", "free", "largest"):
             setattr(self, columns, _longer(getattr(self, columns), capacity))
-        for factor in (self.hypervisor_type, self.architecture, self.zone, self.group, self.traits, self.images):
+        for factor in (self.hypervisor_type, self.architecture, self.zone, self.group, self.reach):
             factor.grow(capacity)
+        for tags in (self.traits, self.images):
+            tags.grow(capacity)
 
     def _set_report(self, row: int, old: HostView | None, view: HostView) -> None:
         """Take over what the driver reported."""
@@ -225,6 +228,7 @@ class HostTable:
         before = old.host.report if old is not None else None
         self.hypervisor_type.set(row, report.hypervisor_type)
         self.architecture.set(row, report.architecture)
+        self.reach.set(row, report.reach)
         self.group.set(row, self._group_of.get(report.name, ()))
         self.traits.change(row, before.traits if before else frozenset(), report.traits)
         self.images.change(row, before.cached_images if before else frozenset(), report.cached_images)

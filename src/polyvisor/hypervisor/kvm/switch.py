@@ -7,18 +7,9 @@ import msgspec
 
 from polyvisor.hypervisor.driver import HypervisorError, Unreachable
 from polyvisor.hypervisor.kvm.settings import KvmSettings
-from polyvisor.model.record import Record
+from polyvisor.model.host import Reach
 
 _TIMEOUT_SECONDS = 10
-
-
-class Reach(Record):
-    """What ovn-controller on this host connects guests to (ovn-controller(8), external_ids of Open_vSwitch)."""
-
-    overlay: bool = False
-    """Whether it has an address for geneve tunnels."""
-    physical_networks: frozenset[str] = frozenset()
-    """Those of ovn-bridge-mappings."""
 
 
 class Switch:
@@ -43,7 +34,8 @@ class Switch:
         return bool(rows[0][0] == "netdev")
 
     def reach(self) -> Reach:
-        """What the host reaches; nothing where Open vSwitch is not installed, not running or not OVN's."""
+        """Which networks ovn-controller connects guests to (ovn-controller(8), external_ids of Open_vSwitch); none where
+        Open vSwitch is not installed, not running or not OVN's."""
         try:
             rows = self._ask("--columns=external_ids", "list", "Open_vSwitch")
         except HypervisorError:

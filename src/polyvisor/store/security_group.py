@@ -118,7 +118,7 @@ class SecurityGroups(StandardNoun[SecurityGroup]):
         if may_write(self._sql):
             # Ports of one group are made side by side: what is kept away is the group's removal alone.
             statement = statement.order_by(security_group.c.id).with_for_update(read=True, key_share=True)
-        found = dict(self._sql.execute(statement).tuples())
+        found = {row.id: row.stateful for row in self._sql.execute(statement)}
         for id in ids:
             if id not in found:
                 raise self.not_found(id)

@@ -33,7 +33,8 @@ func (v *vcenter) restore() error {
 		restore func(types.ObjectContent) error
 	}{
 		{"CustomFieldsManager", v.restoreFields}, {"ClusterComputeResource", v.restoreCluster},
-		{"Folder", v.restoreFolder}, {"VirtualMachine", v.restoreMachine},
+		{"Folder", v.restoreFolder}, {"DistributedVirtualPortgroup", v.restorePortgroup}, {"Network", v.restoreNetwork},
+		{"HostNetworkSystem", v.restoreHostNetwork}, {"VirtualMachine", v.restoreMachine},
 	} {
 		for _, content := range kept[step.kind] {
 			if err := step.restore(content); err != nil {
@@ -145,6 +146,7 @@ func (v *vcenter) restoreMachine(content types.ObjectContent) error {
 			v.registry().AddReference(ctx, store, &store.Vm, vm.Self)
 		}
 	}
+	v.connect(ctx, vm.Self, vm.Network)
 	v.adopt(&machine{vm, v})
 	return nil
 }

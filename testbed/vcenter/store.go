@@ -20,7 +20,10 @@ import (
 )
 
 // keptKinds are what the inventory holds beyond what the options make anew at each start.
-var keptKinds = map[string]bool{"VirtualMachine": true, "Folder": true, "ClusterComputeResource": true, "CustomFieldsManager": true}
+var keptKinds = map[string]bool{
+	"VirtualMachine": true, "Folder": true, "ClusterComputeResource": true, "CustomFieldsManager": true,
+	"DistributedVirtualPortgroup": true, "Network": true, "HostNetworkSystem": true,
+}
 
 // store keeps the inventory in one file per object. What has changed is written before the first answer that could tell
 // of it; the file system's cache is enough for that, since it is the process that may be killed.

@@ -119,6 +119,12 @@ func (v *vcenter) ours(theirs mo.Reference) mo.Reference {
 		return &datacenter{found, v}
 	case *simulator.HostSystem:
 		return &host{found, v}
+	case *simulator.DistributedVirtualSwitch:
+		return &distributedSwitch{found, v}
+	case *simulator.DistributedVirtualPortgroup:
+		return &portgroup{found, v}
+	case *simulator.HostNetworkSystem:
+		return &hostNetwork{found, v}
 	}
 	return nil
 }

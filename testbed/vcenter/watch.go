@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
@@ -27,19 +28,30 @@ func (w *watcher) PutObject(_ *simulator.Context, obj mo.Reference) {
 			}
 		}
 	}
+	if obj.Reference().Type == "DistributedVirtualPortgroup" {
+		return // it is being made; whoever makes it marks it when it is whole
+	}
 	w.vcenter.store.mark(obj.Reference())
 }
 
 // UpdateObject implements simulator.RegisterObject. The object is locked by whoever updates it.
-func (w *watcher) UpdateObject(_ *simulator.Context, obj mo.Reference, changes []types.PropertyChange) {
+func (w *watcher) UpdateObject(ctx *simulator.Context, obj mo.Reference, changes []types.PropertyChange) {
 	w.vcenter.store.mark(obj.Reference())
-	if task, ok := obj.(*mo.Task); ok {
-		w.task(task, changes)
+	switch found := obj.(type) {
+	case *mo.Task:
+		w.task(found, changes)
+	case *mo.VirtualMachine:
+		if slices.ContainsFunc(changes, func(change types.PropertyChange) bool { return change.Name == "network" }) {
+			w.vcenter.connect(ctx, found.Self, found.Network)
+		}
 	}
 }
 
 // RemoveObject implements simulator.RegisterObject.
-func (w *watcher) RemoveObject(_ *simulator.Context, ref types.ManagedObjectReference) {
+func (w *watcher) RemoveObject(ctx *simulator.Context, ref types.ManagedObjectReference) {
+	if ref.Type == "VirtualMachine" {
+		w.vcenter.connect(ctx, ref, nil)
+	}
 	w.vcenter.store.mark(ref)
 }
 

@@ -21,6 +21,7 @@ from tests.hypervisor.conformance import CLOUD_ID, Bed
 from .kit import Person
 
 PLACE = "vc1"
+PHYSICAL = "physnet1"
 
 
 class VsphereBed(Bed):
@@ -28,7 +29,7 @@ class VsphereBed(Bed):
 
     kind = "vsphere"
     esx = False
-    has_cards = False
+    switch = "DC0_DVS0"
 
     def __init__(self) -> None:
         self.vcenter = TestVcenter(esx=self.esx)
@@ -49,7 +50,7 @@ class VsphereBed(Bed):
         vcenter = self.vcenter
         return {
             "host": vcenter.host, "user": vcenter.user, "password": vcenter.password,
-            "thumbprint": vcenter.thumbprint_sha256, "state_dir": str(self._state),
+            "thumbprint": vcenter.thumbprint_sha256, "state_dir": str(self._state), "switches": {PHYSICAL: self.switch},
         }  # fmt: skip
 
     @staticmethod
@@ -69,7 +70,8 @@ class VsphereBed(Bed):
         vms = {f"vm {props['name']}" for _, props in self._person.all(vim.VirtualMachine)}
         folders = {f"folder {props['name']}" for _, props in self._person.all(vim.Folder)}
         running = {f"guest {vm}" for vm in self.vcenter.guests()}
-        return files | vms | (folders - {"folder polyvisor"}) | running
+        networks = {f"network {props['name']}" for _, props in self._person.all(vim.Network)}
+        return files | vms | (folders - {"folder polyvisor"}) | running | networks
 
     def plant_foreign(self) -> str:
         guest_id = str(uuid.uuid4())
@@ -100,7 +102,7 @@ class VsphereBed(Bed):
 
     @property
     def segment(self) -> SegmentRef:
-        return SegmentRef(network_type=NetworkType.VLAN, physical_network="physnet1", segmentation_id=100)
+        return SegmentRef(network_type=NetworkType.VLAN, physical_network=PHYSICAL, segmentation_id=100)
 
     def plugged(self, driver: Driver, server_id: str) -> list[str]:
         devices = self._person.get(self._person.vm(server_id), "config.hardware.device")
@@ -118,6 +120,7 @@ class EsxiBed(VsphereBed):
 
     kind = "esxi"
     esx = True
+    switch = "vSwitch0"
     most_moments = 12
 
 

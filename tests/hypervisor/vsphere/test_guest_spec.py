@@ -180,9 +180,9 @@ def test_uefi_and_secure_boot_are_set_as_the_image_asks() -> None:
 )
 def test_the_network_adapter_is_the_one_the_image_asks_for(model: str, kind: Any) -> None:
     backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
-    nic = devices.nic({"hw_vif_model": model}, 0, "fa:16:3e:00:00:01", backing)
+    nic = devices.nic({"hw_vif_model": model}, 0, "fa:16:3e:00:00:01", backing, port_id="p")
     assert type(nic) is kind
-    assert nic.macAddress == "fa:16:3e:00:00:01"
+    assert (nic.macAddress, nic.addressType, nic.externalId) == ("fa:16:3e:00:00:01", "manual", "p")
 
 
 def test_quotas_become_limits_reservations_and_shares() -> None:

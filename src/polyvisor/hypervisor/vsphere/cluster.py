@@ -11,6 +11,7 @@ from polyvisor.hypervisor.vsphere.files import Files
 from polyvisor.hypervisor.vsphere.inventory import Cluster
 from polyvisor.hypervisor.vsphere.properties import Properties, read, sweep
 from polyvisor.hypervisor.vsphere.session import Session
+from polyvisor.hypervisor.vsphere.switches import Switches
 from polyvisor.model.host import Capacity, HostReport, HypervisorType, Member
 from polyvisor.model.record import Record
 
@@ -70,7 +71,11 @@ def usable_stores(session: Session, cluster: Cluster) -> tuple[list[EsxiHost], l
 
 
 def report(
-    session: Session, cluster: Cluster, foreign_memory_mib: int, cached: Callable[[Files], Collection[str]]
+    session: Session,
+    cluster: Cluster,
+    foreign_memory_mib: int,
+    cached: Callable[[Files], Collection[str]],
+    switches: Switches,
 ) -> HostReport:
     """All that the cloud is told of one cluster.
 
@@ -84,6 +89,7 @@ def report(
     config = {} if cluster.standalone else _config(session, cluster)
     spare_vcpus, spare_memory = failover_reserve(config.get("das"), [host.record for host in usable])
     about = session.content.about
+    carried = switches.carried(cluster, [(host.reference._moId, host.record.name) for host in usable])
     return HostReport(
         name=cluster.name,
         hypervisor_type=HypervisorType.VMWARE,
@@ -99,7 +105,8 @@ def report(
         traits=_TRAITS,
         datastores=tuple(store.record for store in stores),
         members=tuple(host.record for host in members),
-        warnings=warnings(_facts(session, cluster, members, stores, config.get("drs"))),
+        warnings=warnings(_facts(session, cluster, members, stores, config.get("drs"))) + carried.warnings,
+        physical_networks=carried.physical_networks,
         cached_images=frozenset[str]().union(
             *(cached(Files(session, cluster, store)) for store in stores if store.record.accessible)
         ),

@@ -74,12 +74,16 @@ def nic_type(properties: Mapping[str, str]) -> Any:
     return _NICS[model]
 
 
-def nic(properties: Mapping[str, str], number: int, mac_address: str, backing: Any) -> Any:
-    """A network adapter; `backing`: vSphere's VirtualDeviceBackingInfo for the port or port group."""
+def nic(properties: Mapping[str, str], number: int, mac_address: str, backing: Any, *, port_id: str) -> Any:
+    """A network adapter; `backing`: vSphere's VirtualDeviceBackingInfo for the port group.
+
+    It is found again by `port_id`, which it bears as external id: what a controller sets, and vSphere only keeps.
+    """
     return nic_type(properties)(
         key=_FIRST_NIC_KEY - number,
         addressType="manual",
         macAddress=mac_address,
+        externalId=port_id,
         wakeOnLanEnabled=True,
         backing=backing,
         connectable=_connected(),

@@ -27,10 +27,13 @@ from polyvisor.hypervisor.vsphere.guests import Guests, power_of
 from polyvisor.hypervisor.vsphere.host_files import tail_at_host
 from polyvisor.hypervisor.vsphere.image_cache import DatastoreImages
 from polyvisor.hypervisor.vsphere.inventory import Inventory
+from polyvisor.hypervisor.vsphere.nics import Nics
+from polyvisor.hypervisor.vsphere.port_groups import PortGroups
 from polyvisor.hypervisor.vsphere.power import Powering
 from polyvisor.hypervisor.vsphere.properties import read
 from polyvisor.hypervisor.vsphere.session import Session
 from polyvisor.hypervisor.vsphere.settings import HTTPS_PORT, VsphereSettings
+from polyvisor.hypervisor.vsphere.switches import Switches
 from polyvisor.hypervisor.vsphere.watch import Watcher
 from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostReport
@@ -73,8 +76,11 @@ class VsphereDriver:
         self._guests = Guests(self.session, self._inventory, cloud_id)
         self._power = Powering(self.session, self._guests)
         self.images = DatastoreImages(self.session, cloud_id, state_dir, owner=f"{cloud_id}/{place}")
-        self._maker = GuestMaker(self.session, self._inventory, self._guests, self.images, cloud_id)
-        self._remover = GuestRemover(self.session, self._inventory, self._guests, self._power)
+        self._switches = Switches(self.session)
+        groups = PortGroups(self.session, self._inventory, self._switches, cloud_id)
+        self._maker = GuestMaker(self.session, self._inventory, self._guests, self.images, groups, cloud_id)
+        self._remover = GuestRemover(self.session, self._inventory, self._guests, self._power, groups)
+        self._nics = Nics(self.session, self._inventory, self._guests, groups)
         self.watcher = Watcher(self.session, self._inventory, self._guests)
         self._foreign_mib: dict[str, int] = {}
         self._before = ""
@@ -107,7 +113,8 @@ class VsphereDriver:
         for cluster in self._inventory.clusters(fresh=True):
             if cluster.name not in self._foreign_mib:
                 self._foreign_mib[cluster.name] = self._guests.sweep(cluster).foreign_memory_mib
-            report = clusters.report(self.session, cluster, self._foreign_mib[cluster.name], self.images.cached)
+            foreign_mib = self._foreign_mib[cluster.name]
+            report = clusters.report(self.session, cluster, foreign_mib, self.images.cached, self._switches)
             if self._inventory.missing:
                 more = (*report.warnings, self._inventory.missing_sentence())
                 report = msgspec.structs.replace(report, warnings=more)
@@ -174,13 +181,15 @@ class VsphereDriver:
         """Ask through VMware Tools; a guest without them is reset."""
         self._power.restart(server_id)
 
+    @_faults_told("plug a network card in")
     def attach_nic(self, server_id: str, nic: Nic) -> None:
-        """Raises HypervisorError: VMs get no network cards here yet."""
-        raise HypervisorError("Network cards of vSphere's VMs are not offered by this release.")
+        """Plug a card in, on the port group of its network, which is made where it is missing."""
+        self._nics.attach(server_id, nic)
 
+    @_faults_told("take a network card out")
     def detach_nic(self, server_id: str, port_id: str) -> bool:
-        """No VM has one of ours."""
-        return True
+        """Take a card out, and its network's port group where that was its last."""
+        return self._nics.detach(server_id, port_id)
 
     @_faults_told("read a console log")
     def console_log(self, server_id: str) -> bytes:

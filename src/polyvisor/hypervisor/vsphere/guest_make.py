@@ -24,6 +24,7 @@ from polyvisor.hypervisor.vsphere.image_cache import DatastoreImages, Ready
 from polyvisor.hypervisor.vsphere.inventory import Cluster, Inventory
 from polyvisor.hypervisor.vsphere.names import vm_folder
 from polyvisor.hypervisor.vsphere.placing import roomiest
+from polyvisor.hypervisor.vsphere.port_groups import PortGroups
 from polyvisor.hypervisor.vsphere.properties import read
 from polyvisor.hypervisor.vsphere.session import Session
 from polyvisor.hypervisor.vsphere.tasks import CREATE_VM, LAY_DISK, TaskFailed, finish, wait_for_others
@@ -32,6 +33,8 @@ from polyvisor.model.record import Record
 
 log = logging.getLogger(__name__)
 _IS_THERE = (vim.fault.DuplicateName, vim.fault.FileAlreadyExists, vim.fault.AlreadyExists)
+# The project's folder, or a network's port group, which another connection found empty and removed meanwhile.
+_WENT = (vmodl.fault.ManagedObjectNotFound, vim.fault.InvalidDeviceBacking, vim.fault.NotFound)
 
 
 class _Site(Record):
@@ -42,6 +45,11 @@ class _Site(Record):
     source: ImageSource
     progress: Progress
 
+    @property
+    def host_keys(self) -> list[str]:
+        """The managed object ids of the hosts."""
+        return [host.reference._moId for host in self.hosts]
+
     def tell(self, what: str) -> Callable[[float], None]:
         """The progress of one part."""
         return lambda fraction: self.progress(fraction, what)
@@ -51,10 +59,16 @@ class GuestMaker:
     """Makes the guests of one connection."""
 
     def __init__(
-        self, session: Session, inventory: Inventory, guests: Guests, images: DatastoreImages, cloud_id: str
+        self,
+        session: Session,
+        inventory: Inventory,
+        guests: Guests,
+        images: DatastoreImages,
+        groups: PortGroups,
+        cloud_id: str,
     ) -> None:
         self._session, self._inventory, self._guests = session, inventory, guests
-        self._images, self._cloud_id = images, cloud_id
+        self._images, self._groups, self._cloud_id = images, groups, cloud_id
 
     def prepare_image(self, cluster: Cluster, image: ImageRef, source: ImageSource, progress: Progress) -> str:
         """Bring the image to the datastore that suits best; returns its name."""
@@ -83,6 +97,7 @@ class GuestMaker:
         store = choose(stores, self._needed_bytes(spec), wished=datastore, place=cluster.title)
         files = Files(self._session, cluster, store)
         site = _Site(files=files, hosts=hosts, source=source, progress=progress)
+        self._groups.check(cluster, site.host_keys, spec.nics)
         self._config_spec(spec, files, GuestFiles())  # refuses what cannot be, before anything is laid
         fresh = files.make_folder(vm_folder(spec.server_id))
         if not fresh and self._came_through(spec.server_id):
@@ -100,8 +115,8 @@ class GuestMaker:
             return False
         return self._guests.find_or_refuse(server_id) is not None
 
-    def _config_spec(self, spec: GuestSpec, files: Files, laid: GuestFiles) -> Any:
-        return config_spec(spec, self._cloud_id, files.store, laid, self._session.settings.disk_provisioning)
+    def _config_spec(self, spec: GuestSpec, files: Files, laid: GuestFiles, backings: tuple[Any, ...] = ()) -> Any:
+        return config_spec(spec, self._cloud_id, files.store, laid, self._session.settings.disk_provisioning, backings)
 
     def _provisioning(self, spec: GuestSpec) -> disks.Provisioning:
         properties = spec.image.properties if spec.image else {}
@@ -151,10 +166,8 @@ class GuestMaker:
         try:
             vm = self._try_create(site, spec, laid)
         except TaskFailed as failed:
-            if isinstance(failed.fault, vmodl.fault.ManagedObjectNotFound):
-                vm = self._try_create(
-                    site, spec, laid
-                )  # another agent found the project's folder empty, and removed it
+            if isinstance(failed.fault, _WENT):
+                vm = self._try_create(site, spec, laid)
             elif isinstance(failed.fault, _IS_THERE) and self._guests.find_or_refuse(spec.server_id) is not None:
                 return  # an earlier call of ours, whose reply was lost, came through
             else:
@@ -162,9 +175,14 @@ class GuestMaker:
         self._keep_one(vm, spec.server_id)
 
     def _try_create(self, site: _Site, spec: GuestSpec, laid: GuestFiles) -> Any:
-        made, cluster = self._config_spec(spec, site.files, laid), site.files.cluster
-        host = roomiest(site.hosts, site.files.store)
-        with self._inventory.folder_for(cluster, spec.project_id, spec.project_name) as folder:
+        cluster = site.files.cluster
+        with (
+            self._groups.plugs(cluster, site.host_keys, spec.nics) as plugs,
+            self._inventory.folder_for(cluster, spec.project_id, spec.project_name) as folder,
+        ):
+            made = self._config_spec(spec, site.files, laid, plugs.backings)
+            reaching = [host for host in site.hosts if host.reference._moId in plugs.hosts]
+            host = roomiest(reaching, site.files.store)
             start = lambda: folder.CreateVm(made, cluster.pool, host)  # noqa: E731
             return finish(self._session, start, f"create the VM {made.name}")
 

@@ -10,6 +10,7 @@ from polyvisor.hypervisor.vsphere.guest_files import VM_PATHS, files_of, own_fil
 from polyvisor.hypervisor.vsphere.guests import Guests
 from polyvisor.hypervisor.vsphere.inventory import Inventory
 from polyvisor.hypervisor.vsphere.names import vm_folder
+from polyvisor.hypervisor.vsphere.port_groups import PortGroups
 from polyvisor.hypervisor.vsphere.power import Powering
 from polyvisor.hypervisor.vsphere.properties import Properties, read
 from polyvisor.hypervisor.vsphere.session import Session
@@ -21,8 +22,11 @@ log = logging.getLogger(__name__)
 class GuestRemover:
     """Removes the guests of one connection."""
 
-    def __init__(self, session: Session, inventory: Inventory, guests: Guests, power: Powering) -> None:
+    def __init__(
+        self, session: Session, inventory: Inventory, guests: Guests, power: Powering, groups: PortGroups
+    ) -> None:
         self._session, self._inventory, self._guests, self._power = session, inventory, guests, power
+        self._groups = groups
 
     def destroy(self, server_id: str) -> None:
         """Remove the guest; where there is none, what an unfinished `create` left behind."""
@@ -33,7 +37,7 @@ class GuestRemover:
             self._sweep_up(server_id)
             return
         vm = found[0]
-        props = read(self._session, vm, VM_PATHS) or {}
+        props = read(self._session, vm, [*VM_PATHS, "network"]) or {}
         stores = files_of(self._session, self._inventory, props)
         self._power.off(vm)
         try:
@@ -44,6 +48,7 @@ class GuestRemover:
         self._remove_files(server_id, stores, props)
         if "parent" in props:
             self._inventory.remove_if_empty(props["parent"])
+        self._groups.remove_unused(props.get("network", ()))
 
     def _remove_files(self, server_id: str, stores: dict[str, Files], props: Properties) -> None:
         """Destroying a VM leaves the files that it did not make itself, and with them its folder. Where Storage
@@ -70,3 +75,4 @@ class GuestRemover:
                     log.info("removing what is left of server %s on %s", server_id, each.name)
                     files.delete(vm_folder(server_id))
         self._inventory.remove_empty_folders()
+        self._groups.remove_all_unused()

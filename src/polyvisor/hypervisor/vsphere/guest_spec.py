@@ -1,7 +1,7 @@
 """A guest as vSphere takes it: the VirtualMachineConfigSpec for a server."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyVmomi import vim
@@ -10,7 +10,7 @@ from polyvisor.hypervisor.driver import GuestSpec, HypervisorError
 from polyvisor.hypervisor.vsphere import devices, disks
 from polyvisor.hypervisor.vsphere.datastore import Store
 from polyvisor.hypervisor.vsphere.guestinfo import guestinfo
-from polyvisor.hypervisor.vsphere.marks import mark_of_server, options
+from polyvisor.hypervisor.vsphere.marks import VIF_MODEL_KEY, mark_of_server, options
 from polyvisor.hypervisor.vsphere.names import vm_folder, vm_name
 from polyvisor.model.record import Record
 
@@ -31,8 +31,18 @@ class GuestFiles(Record):
     config_drive: bool = False
 
 
-def config_spec(spec: GuestSpec, cloud_id: str, store: Store, files: GuestFiles, default_provisioning: str) -> Any:
-    """All of a new guest in one specification, so that it is there as a whole or not at all. Raises HypervisorError."""
+def config_spec(
+    spec: GuestSpec,
+    cloud_id: str,
+    store: Store,
+    files: GuestFiles,
+    default_provisioning: str,
+    backings: Sequence[Any] = (),
+) -> Any:
+    """All of a new guest in one specification, so that it is there as a whole or not at all. Raises HypervisorError.
+
+    `backings`: what its network cards are plugged into, in their order.
+    """
     properties = spec.image.properties if spec.image else {}
     adapter = disks.adapter_of(properties)
     devices.nic_type(properties)
@@ -52,9 +62,14 @@ def config_spec(spec: GuestSpec, cloud_id: str, store: Store, files: GuestFiles,
         files=vim.vm.FileInfo(vmPathName=store.path(f"{folder}/{folder}.vmx")),
         flags=vim.vm.FlagInfo(diskUuidEnabled=True),
         extraConfig=options(
-            {**mark_of_server(cloud_id, spec.server_id, spec.name), **guestinfo(spec), **serial_answer}
+            {
+                **mark_of_server(cloud_id, spec.server_id, spec.name),
+                **_vif_model(properties),
+                **guestinfo(spec),
+                **serial_answer,
+            }
         ),
-        deviceChange=_devices(spec, store, files, adapter, default_provisioning),
+        deviceChange=_devices(spec, store, files, adapter, default_provisioning) + _cards(spec, backings),
         version=spec.extra_specs.get("vmware:hw_version"),
     )
     _set_firmware(made, properties)
@@ -86,6 +101,19 @@ def _devices(spec: GuestSpec, store: Store, files: GuestFiles, adapter: str, def
         found.append(_added(make(store.path(f"{folder}/{file}"))))
     found.append(_added(devices.serial_port(store.path(f"{folder}/{CONSOLE_LOG}"))))
     return found
+
+
+def _cards(spec: GuestSpec, backings: Sequence[Any]) -> list[Any]:
+    properties = spec.image.properties if spec.image else {}
+    return [
+        _added(devices.nic(properties, number, nic.mac_address, backing, port_id=nic.port_id))
+        for number, (nic, backing) in enumerate(zip(spec.nics, backings, strict=False))
+    ]
+
+
+def _vif_model(properties: Mapping[str, str]) -> dict[str, str]:
+    model = properties.get("hw_vif_model", "")
+    return {VIF_MODEL_KEY: model} if model else {}
 
 
 def _blank_disks(spec: GuestSpec, files: GuestFiles) -> list[tuple[str, int]]:

@@ -108,7 +108,7 @@ class Inventory:
         present = [self._key(reference) for reference, _ in all_clusters]
         served: list[Cluster] = []
         for reference, props in all_clusters:
-            path = _path(reference, above)
+            path = inventory_path(reference, above)
             if self._wanted(unquote(props["name"]), path):
                 served.append(self._cluster(reference, props, path, above, present))
         self._check_all_found(served)
@@ -133,7 +133,7 @@ class Inventory:
             reference=reference,
             pool=props["resourcePool"],
             datacenter=datacenter,
-            datacenter_path=_path(datacenter, above),
+            datacenter_path=inventory_path(datacenter, above),
             vm_folder=datacenter_props["vmFolder"],
             standalone=self._session.is_esxi,
         )
@@ -237,7 +237,7 @@ class Inventory:
                     log.warning("the empty folder %s stays: %s", props["name"], failed)
 
 
-def _path(reference: Any, above: dict[str, tuple[Any, Properties]]) -> str:
+def inventory_path(reference: Any, above: dict[str, tuple[Any, Properties]]) -> str:
     """The inventory path, without the root folder's name."""
     parts: list[str] = []
     current = reference

@@ -11,6 +11,8 @@ CLOUD_KEY = "polyvisor.cloud_id"
 SERVER_KEY = "polyvisor.server_id"
 IMAGE_KEY = "polyvisor.image_id"
 NAME_KEY = "polyvisor.name"
+VIF_MODEL_KEY = "polyvisor.vif_model"
+"""What the image said of network cards, for those that are plugged in later. Beside the marks."""
 PATHS = [f'config.extraConfig["{key}"]' for key in (CLOUD_KEY, SERVER_KEY, IMAGE_KEY, NAME_KEY)]
 
 

@@ -37,6 +37,12 @@ class VsphereSettings(Record):
     disk_provisioning: str = "thin"
     """How disks are laid out where the image's `vmware_disktype` does not say: "thin", "thick" or
     "eagerZeroedThick"."""
+    switches: dict[str, str | tuple[str, ...]] = {}
+    """Which distributed switch carries each physical network, by name or inventory path: { physnet1 = "DSwitch" };
+    several in a list, where clusters have their own. For an ESXi host without vCenter, its standard switches."""
+    port_groups: dict[str, str] = {}
+    """Existing port groups that networks use instead of one made for them, by the network's id or name:
+    { public = "VLAN 120" }. One given by a network's name is used only where its VLAN and switch are the network's."""
     connect_timeout_seconds: float = 10
     """How long a connection and its TLS handshake may take before the server counts as unreachable."""
     timeout_seconds: float = 60
@@ -66,6 +72,11 @@ class VsphereSettings(Record):
             )
         if self.disk_provisioning not in ("thin", "thick", "eagerZeroedThick"):
             raise ValueError('`disk_provisioning` must be "thin", "thick" or "eagerZeroedThick".')
+        empty = [name for name in self.switches if not name or not all(self.switch_titles(name) or [""])]
+        if empty:
+            raise ValueError(
+                f"`switches` names no switch for the physical network {empty[0]!r}: name one, or take the entry out."
+            )
         try:
             re.compile(self.datastore_regex)
         except re.error as error:
@@ -78,6 +89,11 @@ class VsphereSettings(Record):
         """Host name and port."""
         parts = urlsplit(self.host if "//" in self.host else f"//{self.host}")
         return parts.hostname or "", parts.port or HTTPS_PORT
+
+    def switch_titles(self, physical_network: str) -> tuple[str, ...]:
+        """The names or paths of the switches that carry a physical network; none where it is not mapped."""
+        titles = self.switches.get(physical_network, ())
+        return (titles,) if isinstance(titles, str) else titles
 
     @property
     def digest(self) -> str:

@@ -53,6 +53,16 @@ class Fault(Told):
     created_at: datetime
 
 
+class ServerPort(Told):
+    """A port that a server has."""
+
+    port_id: str
+    tag: str = ""
+    """What the guest's metadata calls the card."""
+    made: bool = False
+    """It was made for the server, and goes with it; else it was there before, and stays."""
+
+
 class Server(Told):
     """A server as the store has it."""
 
@@ -93,6 +103,8 @@ class Server(Told):
     locked_reason: str | None = None
     access_ipv4: str = ""
     access_ipv6: str = ""
+    ports: tuple[ServerPort, ...] = ()
+    """In the order of its cards. What else has its id as device_id is not its own."""
     disk_config: str = "MANUAL"
     """`OS-DCF:diskConfig`: "AUTO" or "MANUAL"."""
     created_at: datetime

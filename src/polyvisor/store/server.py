@@ -34,7 +34,7 @@ from polyvisor.model.errors import Invalid, NotFound
 from polyvisor.model.flavor import Flavor
 from polyvisor.model.image import ImageRef
 from polyvisor.model.power import Power
-from polyvisor.model.server import Fault, Server, ServerFilter, TaskState, VmState
+from polyvisor.model.server import Fault, Server, ServerFilter, ServerPort, TaskState, VmState
 from polyvisor.store.locking import to_change
 from polyvisor.store.tables import Json, Moment, Word, metadata
 
@@ -74,6 +74,7 @@ server = Table(
     Column("locked_reason", String(255)),
     Column("access_ipv4", String(64), nullable=False),
     Column("access_ipv6", String(64), nullable=False),
+    Column("ports", Json(tuple[ServerPort, ...]), nullable=False, server_default="[]"),
     Column("disk_config", String(8), nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),

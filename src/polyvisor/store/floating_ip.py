@@ -19,8 +19,6 @@ floating_ip = Table(
     Column("port_id", String(36), ForeignKey("port.id"), index=True),
     Column("fixed_ip_address", String(64)),
     Column("status", String(16), nullable=False),
-    Column("dns_name", String(255), nullable=False),
-    Column("dns_domain", String(255), nullable=False),
     Column("qos_policy_id", String(36), ForeignKey("qos_policy.id"), index=True),
     UniqueConstraint("port_id", "fixed_ip_address", "floating_network_id"),
 )

@@ -181,8 +181,6 @@ def upgrade() -> None:
         sa.Column("port_id", sa.String(length=36), nullable=True),
         sa.Column("fixed_ip_address", sa.String(length=64), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("dns_name", sa.String(length=255), nullable=False),
-        sa.Column("dns_domain", sa.String(length=255), nullable=False),
         sa.Column("qos_policy_id", sa.String(length=36), nullable=True),
         sa.ForeignKeyConstraint(
             ["floating_network_id"], ["network.id"], name=op.f("fk_floating_ip_floating_network_id")

@@ -57,3 +57,4 @@ class AutoAllocated(Record):
 
     project_id: str
     network_id: str
+    router_id: str | None = None

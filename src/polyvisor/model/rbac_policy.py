@@ -4,6 +4,7 @@ from polyvisor.model.record import Record
 
 EVERYBODY = "*"
 """The target_tenant that stands for all projects."""
+AS_SHARED, AS_EXTERNAL = "access_as_shared", "access_as_external"
 
 
 class RbacPolicy(Record):

@@ -1,14 +1,23 @@
-"""Networks."""
+"""Networks, with their segments and with what opens them to other projects."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from uuid import UUID, uuid5
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table
+import msgspec
+from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Integer, String, Table, exists, select
 
-from polyvisor.model.network import Network, SegmentRef
+from polyvisor.model.errors import Conflict, Invalid
+from polyvisor.model.network import AutoAllocated, Network, NetworkType, SegmentRef
 from polyvisor.model.network_intent import Unit
-from polyvisor.store.network_standard import StandardNoun, standard_columns
+from polyvisor.model.network_settings import NetworkSettings
+from polyvisor.model.rbac_policy import AS_EXTERNAL, AS_SHARED, EVERYBODY, RbacPolicy
+from polyvisor.model.segment import LEAST_MTU, largest_mtu
+from polyvisor.store.network_standard import Condition, StandardNoun, matches, standard_columns
+from polyvisor.store.segment import segment
 from polyvisor.store.tables import Json, metadata
 
 network = Table(
@@ -35,6 +44,8 @@ auto_allocated = Table(
     Column("network_id", String(36), ForeignKey("network.id"), nullable=False, unique=True),
     Column("router_id", String(36)),
 )
+GOES_ALONG = ("network:dhcp", "network:distributed")
+"""Owners of ports that do not keep a network or a subnet from being deleted, and go with it."""
 
 
 class Networks(StandardNoun[Network]):
@@ -47,5 +58,97 @@ class Networks(StandardNoun[Network]):
     object_type = "network"
     unit = Unit.NETWORK
 
-    def filters(self) -> Any:
-        return {}
+    def filters(self) -> Mapping[str, Condition]:
+        """Filters on the segments, and on what all networks have."""
+        return {
+            "provider:network_type": lambda values: _on_segment(
+                segment.c.network_type.in_([each for each in NetworkType if each.value in values])
+            ),
+            "provider:physical_network": lambda values: _on_segment(segment.c.physical_network.in_(values)),
+            "provider:segmentation_id": lambda values: _on_segment(
+                matches(segment.c.segmentation_id, values, "provider:segmentation_id")
+            ),
+            "status": lambda values: network.c.id.is_not(None) if "ACTIVE" in values else network.c.id.is_(None),
+            "router:external": lambda values: matches(network.c.external, values, "router:external"),
+        }
+
+    def create(self, record: Network, *, segments: Sequence[SegmentRef] = (), settings: NetworkSettings) -> Network:
+        """A new network; `mtu=0` = as large as its segments allow. Raises Invalid, Conflict, Unavailable."""
+        if record.project_id:
+            self._store.network_quota.check(record.project_id, network=1)
+        carried = self._store.segment.choose(segments, network_id=record.id, settings=settings)
+        largest = largest_mtu(carried, settings)
+        made = msgspec.structs.replace(record, segments=carried, mtu=record.mtu or largest)
+        check_mtu(made.mtu, largest)
+        self._add([made])
+        self._store.segment.insert(made, carried, made.created_at)
+        self._open(made, AS_SHARED, made.shared)
+        self._open(made, AS_EXTERNAL, made.external)
+        return made
+
+    def change(self, record: Network, changes: Mapping[str, Any], now: datetime) -> Network:
+        """The network with other fields; `shared` and `external` make and remove what says so. Raises Conflict."""
+        if changes.get("shared", record.shared) != record.shared:
+            if record.shared:
+                self._store.rbac_policy.refuse_used(record.id, AS_SHARED, EVERYBODY, record.project_id)
+            self._open(record, AS_SHARED, bool(changes["shared"]))
+        if changes.get("external", record.external) != record.external:
+            if record.external:
+                self._refuse_gateways(record.id)
+            self._open(record, AS_EXTERNAL, bool(changes["external"]))
+        return super().change(record, changes, now)
+
+    def delete(self, record: Network, now: datetime) -> None:
+        """Remove a network, with its subnets and segments. Raises Conflict while ports are on it."""
+        self._store.port.clear_network(record.id, now)
+        self._store.subnet.clear_network(record.id)
+        self._sql.execute(segment.delete().where(segment.c.network_id == record.id))
+        self._sql.execute(auto_allocated.delete().where(auto_allocated.c.network_id == record.id))
+        self._remove([record.id])
+
+    def _open(self, record: Network, action: str, wanted: bool) -> None:
+        """Open the network to everybody by `action`, or no longer."""
+        self._store.rbac_policy.forget([record.id], action=action, target=EVERYBODY)
+        if wanted:
+            policy = RbacPolicy(
+                id=str(uuid5(UUID(record.id), action)),
+                project_id=record.project_id,
+                object_type="network",
+                object_id=record.id,
+                action=action,
+                target_project=EVERYBODY,
+            )
+            self._store.rbac_policy.insert(policy)
+
+    def _refuse_gateways(self, network_id: str) -> None:
+        if self._store.port.on_network(network_id, ("network:router_gateway", "network:floatingip")):
+            raise Conflict(
+                f"External network {network_id} cannot be updated to be made non-external, since it has existing "
+                "gateway ports: clear the routers' gateways and delete the floating IPs first.",
+                kind="ExternalNetworkInUse",
+            )
+
+    # Networks that are made for projects which name none
+
+    def auto_allocated(self, project_id: str) -> AutoAllocated | None:
+        """What was made for a project. One statement."""
+        row = self._sql.execute(select(auto_allocated).where(auto_allocated.c.project_id == project_id)).first()
+        return None if row is None else AutoAllocated(**row._mapping)
+
+    def set_auto_allocated(self, made: AutoAllocated) -> None:
+        """Remember what was made for a project."""
+        self._sql.execute(auto_allocated.insert().values(**msgspec.structs.asdict(made)))
+
+
+def check_mtu(mtu: int, largest: int) -> None:
+    """Raise Invalid for a size that the segments do not carry."""
+    if not LEAST_MTU <= mtu <= largest:
+        raise Invalid(
+            f"Invalid input for operation: Requested MTU {mtu} is not between {LEAST_MTU} and {largest}, the largest "
+            "that the network's segments carry.",
+            kind="InvalidInput",
+        )
+
+
+def _on_segment(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(segment.c.network_id == network.c.id, condition)

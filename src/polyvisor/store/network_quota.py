@@ -10,13 +10,17 @@ from sqlalchemy import BigInteger, Column, String, Table, bindparam, delete, fun
 from polyvisor.model.errors import Conflict
 from polyvisor.model.network_quota import DEFAULTS
 from polyvisor.model.quota import UNLIMITED
+from polyvisor.store.floating_ip import floating_ip
 from polyvisor.store.locking import one_at_a_time
 from polyvisor.store.network import network
 from polyvisor.store.port_tables import port
 from polyvisor.store.rbac_policy import rbac_policy
+from polyvisor.store.router import router
+from polyvisor.store.security_group import security_group, security_group_rule
 from polyvisor.store.subnet import subnet
 from polyvisor.store.subnet_pool import subnet_pool
 from polyvisor.store.tables import metadata
+from polyvisor.store.trunk import trunk
 
 if TYPE_CHECKING:
     from polyvisor.store.store import Store
@@ -30,11 +34,16 @@ network_quota = Table(
 )
 
 COUNTED: dict[str, Table] = {
+    "floatingip": floating_ip,
     "network": network,
     "port": port,
     "rbac_policy": rbac_policy,
+    "router": router,
+    "security_group": security_group,
+    "security_group_rule": security_group_rule,
     "subnet": subnet,
     "subnetpool": subnet_pool,
+    "trunk": trunk,
 }
 """The tables whose rows count against a project, by the resource's name."""
 
@@ -51,7 +60,7 @@ class NetworkQuotas:
 
     def limits(self, project_id: str) -> dict[str, int]:
         """Every limit of a project; -1 = as much as there is. One statement."""
-        own = dict(self._sql.execute(_limits, {"of": project_id}).tuples())
+        own = {resource: limit for resource, limit in self._sql.execute(_limits, {"of": project_id})}
         return {**DEFAULTS, **own}
 
     def used(self, project_id: str) -> dict[str, int]:
@@ -62,7 +71,7 @@ class NetworkQuotas:
             .where(table.c.project_id == project_id)
             for name, table in COUNTED.items()
         ]
-        found = dict(self._sql.execute(union_all(*parts)).tuples())
+        found = {resource: used for resource, used in self._sql.execute(union_all(*parts))}
         return {name: int(found.get(name, 0)) for name in DEFAULTS}
 
     def of_projects(self) -> dict[str, dict[str, int]]:

@@ -112,7 +112,7 @@ class StandardNoun(Generic[R]):
     def opened(self, action: str | None, viewer: str | None) -> ColumnElement[bool]:
         """Whether an RBAC policy opens the row to everybody or to `viewer`, with `action` (None = any)."""
         targets = [EVERYBODY] if viewer is None else [EVERYBODY, viewer]
-        where = [rbac_policy.c.object_id == self.table.c.id, rbac_policy.c.target_project.in_(targets)]
+        where: Conditions = [rbac_policy.c.object_id == self.table.c.id, rbac_policy.c.target_project.in_(targets)]
         if action is not None:
             where.append(rbac_policy.c.action == action)
         return exists().where(*where)
@@ -133,7 +133,7 @@ class StandardNoun(Generic[R]):
         found: dict[str, R] = {}
         names = sorted(set(ids))
         for at in range(0, len(names), _MANY):
-            where = [self.table.c.id.in_(names[at : at + _MANY])]
+            where: Conditions = [self.table.c.id.in_(names[at : at + _MANY])]
             if viewer is not None:
                 where.append(self.visible(viewer))
             statement = to_change(

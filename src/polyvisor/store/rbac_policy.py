@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
 
-from sqlalchemy import Column, Index, String, Table, UniqueConstraint, delete
+from sqlalchemy import Column, ColumnElement, Index, String, Table, UniqueConstraint, delete, or_, select
 
-from polyvisor.model.rbac_policy import RbacPolicy
+from polyvisor.model.errors import Conflict, Invalid, NotFound
+from polyvisor.model.network_list import NetworkList
+from polyvisor.model.rbac_policy import AS_SHARED, EVERYBODY, RbacPolicy
+from polyvisor.store.keyset import after, ordered
 from polyvisor.store.records import Records
 from polyvisor.store.tables import metadata
 
@@ -36,6 +40,85 @@ class RbacPolicies:
         self._store = store
         self._sql = store.connection
 
-    def forget(self, object_ids: Collection[str]) -> None:
-        """These things are gone, and their policies with them."""
-        self._sql.execute(delete(rbac_policy).where(rbac_policy.c.object_id.in_(sorted(object_ids))))
+    def get(self, id: str, *, viewer: str | None = None) -> RbacPolicy:
+        """One policy: of the viewer's project, or for it (None = any). Raises NotFound."""
+        found = _records.get(self._sql, id)
+        if found is None or (viewer is not None and viewer not in (found.project_id, found.target_project)):
+            raise NotFound(f"RBAC policy of type None with ID {id} not found.", kind="RbacPolicyNotFound")
+        return found
+
+    def list(self, asked: NetworkList) -> list[RbacPolicy]:
+        """Those that a project made, and those that are for it. One statement, two with a marker."""
+        table = rbac_policy.c
+        where = []
+        if asked.viewer is not None:
+            where.append(or_(table.project_id == asked.viewer, table.target_project == asked.viewer))
+        where += [table[name].in_(values) for name, values in asked.filters]
+        keys = [(table[name], way) for name, way in (*asked.sort, ("id", "asc"))]
+        if asked.reverse:
+            keys = [(column, "asc" if way == "desc" else "desc") for column, way in keys]
+        if asked.marker is not None:
+            at = self._sql.execute(select(*(column for column, _ in keys)).where(table.id == asked.marker)).first()
+            if at is None:
+                raise Invalid(f"The marker {asked.marker} was not found.")
+            where.append(after(keys, at))
+        rows = self._sql.execute(_records.select.where(*where).order_by(*ordered(keys)).limit(asked.limit))
+        found = [_records.of(row) for row in rows]
+        return found[::-1] if asked.reverse else found
+
+    def create(self, record: RbacPolicy) -> None:
+        """A new policy. Raises Conflict where there is such a one."""
+        self._store.network_quota.check(record.project_id, rbac_policy=1)
+        table = rbac_policy.c
+        same = (table.object_id == record.object_id, table.action == record.action)
+        if _records.first(self._sql, *same, table.target_project == record.target_project) is not None:
+            raise Conflict("An RBAC policy already exists with those values.", kind="DuplicateRbacPolicy")
+        self.insert(record)
+
+    def insert(self, record: RbacPolicy) -> None:
+        """A policy that follows from another request: it needs no room in a quota."""
+        _records.add(self._sql, record)
+
+    def open_to_all(self, object_type: str, object_id: str, project_id: str) -> None:
+        """Everybody may use a thing from now on."""
+        self.insert(
+            RbacPolicy(
+                id=str(uuid5(UUID(object_id), AS_SHARED)),
+                project_id=project_id,
+                object_type=object_type,
+                object_id=object_id,
+                action=AS_SHARED,
+                target_project=EVERYBODY,
+            )
+        )
+
+    def set_target(self, record: RbacPolicy, target_project: str) -> None:
+        """The policy is for another project from now on."""
+        _records.update(self._sql, record.id, {"target_project": target_project})
+
+    def delete(self, id: str) -> None:
+        """Remove a policy."""
+        _records.delete(self._sql, id)
+
+    def refuse_used(self, object_id: str, action: str, target: str, owner: str) -> None:
+        """Raise Conflict where a network that is opened to `target` is used by one who could not use it without."""
+        used = self._store.port.projects_on(object_id) - {owner, ""}
+        where = (rbac_policy.c.object_id == object_id, rbac_policy.c.action == action)
+        statement = select(rbac_policy.c.target_project).where(*where, rbac_policy.c.target_project != target)
+        others = set(self._sql.execute(statement).scalars())
+        lost = used - others if target == EVERYBODY else used & {target}
+        if lost and EVERYBODY not in others:
+            raise Conflict(
+                f"Unable to reconfigure sharing settings for network {object_id}. Multiple tenants are using it: "
+                f"delete the ports of {', '.join(sorted(lost))} first.",
+                kind="InvalidSharedSetting" if target == EVERYBODY else "RbacPolicyInUse",
+            )
+
+    def forget(self, object_ids: Collection[str], *, action: str | None = None, target: str | None = None) -> None:
+        """Remove the policies of things that are gone, or those of one action and target."""
+        where: list[ColumnElement[bool]] = [rbac_policy.c.object_id.in_(sorted(object_ids))]
+        if action is not None:
+            where.append(rbac_policy.c.action == action)
+        if target is not None:
+            where.append(rbac_policy.c.target_project == target)
+        self._sql.execute(delete(rbac_policy).where(*where))

@@ -1,5 +1,6 @@
 """A port group as a network needs it: what it is called, how it is told from others', and what it lets through."""
 
+import hashlib
 import re
 from typing import Any
 
@@ -77,16 +78,20 @@ def key_of(text: str, cloud_id: str) -> str | None:
 def standard_name(wanted: Wanted, cloud_id: str) -> str:
     """What it is called on a standard switch; `key_of_name` reads it back."""
     suffix = "" if wanted.guarded else f" {_OPEN}"
-    label = f"pv-{cloud_id.partition('-')[0]} {wanted.network_id}{suffix}"
+    label = f"pv-{_short(cloud_id)} {wanted.network_id}{suffix}"
     return labelled(wanted.network_name or "network", label)
 
 
 def key_of_name(name: str, cloud_id: str) -> str | None:
     """The key of the standard port group with this name; None for one that this cloud did not make."""
     found = _STANDARD_NAME.search(name)
-    if not found or found[1] != cloud_id.partition("-")[0]:
+    if not found or found[1] != _short(cloud_id):
         return None
     return f"{found[2]}:{_OPEN}" if found[3] else found[2]
+
+
+def _short(cloud_id: str) -> str:
+    return hashlib.sha256(cloud_id.encode()).hexdigest()[:8]
 
 
 # What it lets through

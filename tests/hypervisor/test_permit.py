@@ -8,6 +8,7 @@ import pytest
 
 from polyvisor.hypervisor.driver import GuestSpec
 from polyvisor.hypervisor.kvm.connection import Connection
+from polyvisor.hypervisor.kvm.link import Link
 from polyvisor.hypervisor.permit import Fenced, ensure_permitted, permitted
 from polyvisor.hypervisor.simulated import SimulatedDriver, SimulatedSettings
 from polyvisor.hypervisor.vsphere.tls import Connection as HttpsConnection
@@ -66,7 +67,7 @@ def test_a_simulated_guest_is_not_made_by_one_that_wakes_up_too_late() -> None:
 
 def test_libvirt_is_not_called_for_a_step_that_may_do_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = Connection("kvm1", "test:///default")
-    monkeypatch.setattr(connection, "_get", object)
+    monkeypatch.setattr(connection, "_take", lambda _seconds: Link(object(), "close"))
     leave, called = Leave(), []
     with permitted(leave):
         assert connection.run(lambda _link: called.append("with leave")) is None
@@ -80,7 +81,7 @@ def test_libvirt_is_not_called_for_a_step_that_may_do_no_more(monkeypatch: pytes
 
 def test_libvirt_is_not_called_where_leave_was_taken_just_before(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = Connection("kvm1", "test:///default")
-    monkeypatch.setattr(connection, "_get", object)
+    monkeypatch.setattr(connection, "_take", lambda _seconds: Link(object(), "close"))
     asked, called = [0], []
 
     def once() -> None:

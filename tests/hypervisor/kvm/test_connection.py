@@ -11,6 +11,7 @@ import pytest
 
 from polyvisor.hypervisor.driver import Driver, HypervisorError, Unreachable
 from polyvisor.hypervisor.kvm import connection as module
+from polyvisor.hypervisor.kvm import link as link_module
 from polyvisor.hypervisor.kvm.connection import Connection
 from tests.hypervisor.conformance import wait_until
 from tests.hypervisor.kvm.bed import KvmBed
@@ -54,7 +55,7 @@ def test_a_call_that_hangs_ends_in_time_and_the_next_one_is_served(bed: KvmBed, 
 def test_keepalive_finds_out_that_libvirtd_hangs(
     bed: KvmBed, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_KEEPALIVE_SECONDS", 1)
+    monkeypatch.setattr(link_module, "KEEPALIVE_SECONDS", 1)
     broke: list[float] = []
     connection.on_break(lambda: broke.append(time.monotonic()))
     assert answers(connection)

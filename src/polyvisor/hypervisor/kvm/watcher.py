@@ -40,13 +40,8 @@ class Watcher:
 
     def start(self) -> None:
         """Watch from now on, whether or not libvirt answers yet."""
-        self._connection.on_open(self._register)
         self._connection.on_break(lambda: self._news.put(""))
-        if self._connection.generation:  # it was opened before we listened
-            try:
-                self._connection.run(self._register)
-            except HypervisorError as error:
-                log.warning("guests' events cannot be had yet", place=self._connection.place, reason=str(error))
+        self._connection.on_open(self._register)
         self._thread.start()
 
     def stop(self) -> None:

@@ -15,8 +15,11 @@ from polyvisor.hypervisor.vsphere.guest_spec import GuestFiles, config_spec
 from polyvisor.hypervisor.vsphere.guestinfo import guestinfo
 from polyvisor.model.host import Datastore
 from polyvisor.model.image import ImageRef
+from polyvisor.model.nic import NicAddress
+from polyvisor.model.subnet import HostRoute
 
 from .kit import CLOUD, spec_of
+from .site import nic_of
 
 STORE = Store(
     reference=None, hosts=frozenset(),
@@ -214,6 +217,49 @@ def test_guestinfo_carries_the_same_data_as_the_config_drive() -> None:
     assert metadata["local-hostname"] == "db-1"
     assert metadata["public_keys"] == {"k": "ssh-ed25519 AAAA k"}
     assert unpacked(found, "userdata") == user_data
+
+
+def test_guestinfo_says_how_each_card_gets_its_addresses() -> None:
+    dhcp = NicAddress(subnet_id="a", ip_version=4, address="10.0.0.5", cidr="10.0.0.0/24", gateway="10.0.0.1")
+    slaac = NicAddress(
+        subnet_id="b", ip_version=6, address="fd00::5", cidr="fd00::/64", gateway="fd00::1", ipv6_address_mode="slaac"
+    )
+    fixed = NicAddress(
+        subnet_id="c", ip_version=4, address="10.1.0.5", cidr="10.1.0.0/16", gateway="10.1.0.1", dhcp=False,
+        dns_nameservers=("10.1.0.2",), routes=(HostRoute(destination="10.9.0.0/16", nexthop="10.1.0.9"),),
+    )  # fmt: skip
+    spec = spec_of(nics=(nic_of(addresses=(dhcp, slaac)), nic_of(addresses=(fixed,)), nic_of(mtu=9000)))
+    network = json.loads(unpacked(guestinfo(spec), "metadata"))["network"]
+    first, second, third = (
+        {"match": {"macaddress": nic.mac_address}, "set-name": f"eth{number}", "mtu": nic.mtu}
+        for number, nic in enumerate(spec.nics)
+    )
+    assert network == {
+        "version": 2,
+        "ethernets": {
+            "eth0": first | {"dhcp4": True, "dhcp6": False, "accept-ra": True},
+            "eth1": second
+            | {
+                "dhcp4": False,
+                "dhcp6": False,
+                "addresses": ["10.1.0.5/16"],
+                "routes": [{"to": "0.0.0.0/0", "via": "10.1.0.1"}, {"to": "10.9.0.0/16", "via": "10.1.0.9"}],
+                "nameservers": {"addresses": ["10.1.0.2"]},
+            },
+            "eth2": third | {"dhcp4": False, "dhcp6": False},
+        },
+    }
+    assert "network" not in json.loads(unpacked(guestinfo(spec_of()), "metadata"))
+
+
+def test_a_dhcpv6_address_is_asked_for() -> None:
+    told = NicAddress(
+        subnet_id="b", ip_version=6, address="fd00::5", cidr="fd00::/64", gateway=None,
+        ipv6_address_mode="dhcpv6-stateful",
+    )  # fmt: skip
+    spec = spec_of(nics=(nic_of(addresses=(told,)),))
+    card = json.loads(unpacked(guestinfo(spec), "metadata"))["network"]["ethernets"]["eth0"]
+    assert (card["dhcp4"], card["dhcp6"], card["accept-ra"]) == (False, True, True)
 
 
 def test_vendor_data_for_cloud_init_is_handed_on() -> None:

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from polyvisor.hypervisor.driver import GuestSpec, HypervisorError
+from polyvisor.hypervisor.vsphere.guest_network import network_config
 
 _META_DATA = "openstack/latest/meta_data.json"
 _VENDOR_DATA = "openstack/latest/vendor_data.json"
@@ -19,11 +20,13 @@ _ENCODING = "gzip+base64"
 def guestinfo(spec: GuestSpec) -> dict[str, str]:
     """extraConfig keys and values: the same data as on the config drive.
 
-    The metadata is OpenStack's, with the two keys that cloud-init asks for beside them; it takes `public_keys` as it
-    is.
+    The metadata is OpenStack's, with the keys that cloud-init asks for beside them; it takes `public_keys` as it is.
+    Without network cards nothing is said of the network: cloud-init then tries DHCP on what it finds.
     """
     metadata: dict[str, Any] = json.loads(spec.metadata.get(_META_DATA, "{}"))
     metadata |= {"instance-id": spec.server_id, "local-hostname": spec.hostname}
+    if spec.nics:
+        metadata["network"] = network_config(spec.nics)
     found = _packed("metadata", json.dumps(metadata, sort_keys=True).encode())
     if spec.user_data:
         try:

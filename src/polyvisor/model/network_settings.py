@@ -34,6 +34,9 @@ class NetworkSettings(Record):
     """PEM file with that certificate's key."""
     ovn_tls_authority: str = ""
     """PEM file with the authority that signed the databases' certificates."""
+    distributed_floating_ips: bool = False
+    """Whether floating IPs of servers on an overlay are translated on the server's own chassis instead of a gateway;
+    each chassis must then reach the external network."""
     tenant_network_types: tuple[Literal["geneve", "vlan"], ...] = ("geneve",)
     """Kinds of networks that projects' own are made of, the first that has room."""
     geneve_ids: str = "1:65535"

@@ -1,0 +1,1 @@
+"""The simulated backend: records alone, for simulated hosts."""

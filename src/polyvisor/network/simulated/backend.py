@@ -1,0 +1,84 @@
+"""A backend without packets: it remembers what it was told, and calls a port up once the port is bound to a host."""
+
+import threading
+from collections.abc import Collection, Mapping
+
+from polyvisor.model.port import Port
+from polyvisor.network.backend import Outcome, Records, Subject
+from polyvisor.network.standing import has_something
+
+
+class SimulatedBackend:
+    """For clouds of simulated hosts, and for tests of what stands above a backend."""
+
+    def __init__(self) -> None:
+        self._term = 1
+        self._known: dict[Subject, object] = {}
+        self._up: dict[str, bool] = {}
+        self._news: dict[str, bool] = {}
+        self._woken = threading.Event()
+
+    @property
+    def trouble(self) -> str:
+        """Never any."""
+        return ""
+
+    def term(self) -> int:
+        """One for good: nobody else changes what is in this process's memory."""
+        return self._term
+
+    def bring_about(self, records: Records, subjects: Collection[Subject]) -> Outcome:
+        """Remember the records of these subjects, or forget them."""
+        changes = sum(self._take(records, subject) for subject in subjects)
+        return Outcome(changes=changes, transactions=1 if changes else 0)
+
+    def sweep(self, records: Records) -> Outcome:
+        """Remember these records and no others."""
+        return self.bring_about(records, {*records.subjects(), *self._known})
+
+    def known(self) -> frozenset[Subject]:
+        """What was brought about."""
+        return frozenset(self._known)
+
+    def statuses(self) -> Mapping[str, bool]:
+        """Ports that were bound or unbound."""
+        news, self._news = self._news, {}
+        return news
+
+    def wait(self, seconds: float) -> None:
+        """Until somebody calls."""
+        self._woken.wait(seconds)
+        self._woken.clear()
+
+    def wake(self) -> None:
+        """Call."""
+        self._woken.set()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def lose(self, subject: Subject) -> None:
+        """Forget a subject, as a fault does; the next sweep brings it back."""
+        self._known.pop(subject, None)
+
+    def lose_everything(self) -> None:
+        """Forget all, as a database does that was emptied."""
+        self._known.clear()
+        self._up.clear()
+        self._term += 1
+
+    def _take(self, records: Records, subject: Subject) -> int:
+        wanted = has_something(records, subject)
+        if wanted == self._known.get(subject):
+            return 0
+        if wanted is None:
+            del self._known[subject]
+            self._up.pop(subject.id, None)
+            return 1
+        self._known[subject] = wanted
+        if isinstance(wanted, Port):
+            up = bool(wanted.binding.host) and wanted.admin_state_up
+            if self._up.get(subject.id, False) != up:
+                self._news[subject.id] = up
+            self._up[subject.id] = up
+        return 1

@@ -1,0 +1,272 @@
+"""OVN of our own: its databases and northd, and chassis in network namespaces, on the userspace datapath."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from testbed import owned
+from testbed.netns import Network
+from testbed.ovn_guest import TestGuest
+from testbed.process import alive, wait_for
+
+PREFIX = "pv-ovn-"
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 30.0
+MISSING = "OVN is missing: install what setup/packages/ovn.txt names (setup/system-packages does)."
+PHYSICAL_NETWORK = "physnet1"
+SCHEMAS = {"nb": "/usr/share/ovn/ovn-nb.ovsschema", "sb": "/usr/share/ovn/ovn-sb.ovsschema"}
+
+
+class TestOvn:
+    """OVN from `with` to the end of the block: `with TestOvn(chassis=2) as ovn: ovn.nbctl("show")`.
+
+    Nothing of it is the machine's: sockets, files and processes are in `directory`, switches in namespaces, and all of
+    it goes with the block; what a killed owner left is removed by the next one. Needs root, and the packages of
+    setup/packages/ovn.txt. Raises ChildProcessError or TimeoutError, with a log's end, where it does not come up.
+    """
+
+    __test__ = False
+
+    def __init__(self, chassis: int = 0) -> None:
+        for directory in owned.leftovers(PREFIX):
+            _end_members(directory)
+            shutil.rmtree(directory, ignore_errors=True)
+        if shutil.which("ovn-nbctl") is None or shutil.which("ovs-vswitchd") is None:
+            raise FileNotFoundError(MISSING)
+        self.directory = owned.make(PREFIX)
+        self.northbound = f"unix:{self.directory}/nb.sock"
+        self.southbound = f"unix:{self.directory}/sb.sock"
+        self.underlay = Network(*(f"hv{number}" for number in range(1, chassis + 1)))
+        self.chassis: list[TestChassis] = []
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self.underlay.__enter__()
+            for name in SCHEMAS:
+                self._create(name)
+            self.start()
+            self.chassis = [TestChassis(self, part) for part in self.underlay.parts]
+            for each in self.chassis:
+                each.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start what does not run of both databases ("nb", "sb") and "northd"; return when they answer."""
+        for name in SCHEMAS:
+            if not self._runs(name):
+                socket = self.directory / f"{name}.sock"
+                socket.unlink(missing_ok=True)
+                command = ["ovsdb-server", f"--remote=punix:{socket}", f"--unixctl={self.directory}/{name}.ctl"]
+                self._daemons[name] = self.spawn(name, [*command, str(self.directory / f"{name}.db")])
+                self.wait_for(socket.exists, name)
+        if not self._runs("northd"):
+            databases = [f"--ovnnb-db={self.northbound}", f"--ovnsb-db={self.southbound}"]
+            command = ["ovn-northd", *databases, f"--unixctl={self.directory}/northd.ctl"]
+            self._daemons["northd"] = self.spawn("northd", command)
+        self.nbctl("--wait=sb", "--timeout=60", "sync")
+
+    def kill(self, name: str) -> None:
+        """End "nb", "sb" or "northd" as a crash does (SIGKILL)."""
+        self._daemons[name].kill()
+        self._daemons[name].wait()
+
+    def empty(self) -> None:
+        """Lose the northbound database: it comes back without a row."""
+        self.kill("nb")
+        self._create("nb")
+        self.start()
+
+    def nbctl(self, *arguments: str) -> str:
+        """What `ovn-nbctl` prints. Raises ChildProcessError."""
+        return _run(["ovn-nbctl", f"--db={self.northbound}", *arguments])
+
+    def sbctl(self, *arguments: str) -> str:
+        """What `ovn-sbctl` prints. Raises ChildProcessError."""
+        return _run(["ovn-sbctl", f"--db={self.southbound}", *arguments])
+
+    def settle(self) -> None:
+        """Return when every chassis has done what the northbound database says now."""
+        self.nbctl("--wait=hv", "--timeout=60", "sync")
+
+    def stop(self) -> None:
+        """End everything, and remove it. May be called twice."""
+        _end_members(self.directory)
+        for daemon in self._daemons.values():
+            daemon.wait()
+        self.underlay.remove()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def spawn(self, name: str, command: Sequence[str], directory: Path | None = None) -> subprocess.Popen[bytes]:
+        """A daemon that logs to `name`.log, with our directory in the place of every one of its own."""
+        where = str(directory or self.directory)
+        folders = ("OVN_RUNDIR", "OVS_RUNDIR", "OVN_DBDIR", "OVS_DBDIR", "OVN_LOGDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")
+        environment = {**os.environ, **dict.fromkeys(folders, where), "PV_OVN": str(self.directory)}
+        with (self.directory / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+
+    def wait_for(self, true: Callable[[], bool], name: str) -> None:
+        """Raises TimeoutError, with the end of a daemon's log."""
+        wait_for(true, START_TIMEOUT_SECONDS, lambda: f"{name} does not come up: {self.log(name)}")
+
+    def log(self, name: str) -> str:
+        """The end of what a daemon wrote."""
+        file = self.directory / f"{name}.log"
+        return file.read_text(errors="replace")[-3000:] if file.exists() else ""
+
+    def _runs(self, name: str) -> bool:
+        return name in self._daemons and self._daemons[name].poll() is None
+
+    def _create(self, name: str) -> None:
+        file = self.directory / f"{name}.db"
+        file.unlink(missing_ok=True)
+        (self.directory / f".{name}.db.~lock~").unlink(missing_ok=True)
+        _run(["ovsdb-tool", "create", str(file), SCHEMAS[name]])
+
+
+class TestChassis:
+    """A host of OVN's: Open vSwitch and ovn-controller in a namespace, with a bridge to `physnet1`."""
+
+    __test__ = False
+
+    def __init__(self, ovn: TestOvn, name: str) -> None:
+        self.name = name
+        self.namespace = ovn.underlay.namespace(name)
+        self.address = ovn.underlay.address(name)
+        self.directory = ovn.directory / name
+        self._ovn = ovn
+        self._guests = 0
+
+    def start(self) -> None:
+        """Bring it up; return when OVN knows it."""
+        self.directory.mkdir()
+        database = self.directory / "conf.db"
+        _run(["ovsdb-tool", "create", str(database), "/usr/share/openvswitch/vswitch.ovsschema"])
+        self._spawn("ovsdb-server", f"--remote=punix:{self.directory}/db.sock", str(database))
+        self._ovn.wait_for((self.directory / "db.sock").exists, f"{self.name}-ovsdb-server")
+        self.vsctl("--no-wait", "init")
+        settings = {
+            "system-id": self.name,
+            "hostname": self.name,
+            "ovn-remote": self._ovn.southbound,
+            "ovn-encap-type": "geneve",
+            "ovn-encap-ip": self.address,
+            "ovn-bridge-datapath-type": "netdev",
+            "ovn-bridge-mappings": f"{PHYSICAL_NETWORK}:br-ex",
+            "ovn-monitor-all": "true",
+        }
+        self.vsctl(
+            "--no-wait", "set", "open", ".", *(f'external_ids:{key}="{value}"' for key, value in settings.items())
+        )
+        self._spawn("ovs-vswitchd", f"unix:{self.directory}/db.sock")
+        self._bridges()
+        self._spawn("ovn-controller", f"unix:{self.directory}/db.sock")
+        self._ovn.wait_for(
+            lambda: self.name in self._ovn.sbctl("--bare", "--columns=name", "list", "Chassis"),
+            f"{self.name}-ovn-controller",
+        )
+
+    def vsctl(self, *arguments: str) -> str:
+        """What `ovs-vsctl` prints. Raises ChildProcessError."""
+        return _run(["ovs-vsctl", f"--db=unix:{self.directory}/db.sock", "--timeout=60", *arguments])
+
+    def plug(self, port_id: str) -> None:
+        """Give a port an interface that nobody is behind: OVN calls it up."""
+        name = _interface(port_id)
+        self.vsctl(
+            *("--may-exist", "add-port", "br-int", name),
+            *("--", "set", "interface", name, "type=internal", f"external_ids:iface-id={port_id}"),
+        )
+
+    def unplug(self, port_id: str) -> None:
+        """Take its interface away."""
+        self.vsctl("--if-exists", "del-port", "br-int", _interface(port_id))
+
+    def guest(self, port_id: str, mac_address: str) -> TestGuest:
+        """A namespace whose `eth0` is plugged into a port; it has no address yet."""
+        self._guests += 1
+        guest = TestGuest(f"{self.namespace}-g{self._guests}")
+        name = _interface(port_id)
+        _run(["ip", "netns", "add", guest.namespace])
+        pair = ["type", "veth", "peer", "name", "eth0", "address", mac_address, "netns", guest.namespace]
+        _run(["ip", "link", "add", name, "netns", self.namespace, *pair])
+        _run(["ip", "-n", self.namespace, "link", "set", name, "up"])
+        guest.run("ip", "link", "set", "lo", "up")
+        guest.run("ip", "link", "set", "eth0", "up")
+        # The userspace datapath passes packets on without the checksums that a card would have added.
+        guest.run("ethtool", "-K", "eth0", "tx", "off")
+        self.vsctl("add-port", "br-int", name, "--", "set", "interface", name, f"external_ids:iface-id={port_id}")
+        return guest
+
+    def _bridges(self) -> None:
+        mac = _run(["ip", "netns", "exec", self.namespace, "cat", "/sys/class/net/eth0/address"]).strip()
+        netdev = "datapath_type=netdev"
+        self.vsctl(
+            *("add-br", "br-int", "--", "set", "bridge", "br-int", netdev, "fail_mode=secure"),
+            *("--", "add-br", "br-ex", "--", "set", "bridge", "br-ex", netdev),
+            # Tunnels of the userspace datapath leave by a bridge of the same datapath, which has their address.
+            *("--", "add-br", "br-phy", "--", "set", "bridge", "br-phy", netdev, f"other_config:hwaddr={mac}"),
+            *("--", "add-port", "br-phy", "eth0"),
+        )
+        within = ["ip", "netns", "exec", self.namespace]
+        _run([*within, "ip", "addr", "flush", "dev", "eth0"])
+        _run([*within, "ip", "addr", "add", f"{self.address}/24", "dev", "br-phy"])
+        for device in ("br-phy", "br-ex"):
+            _run([*within, "ip", "link", "set", device, "up"])
+        for device in ("eth0", "br-phy"):
+            _run([*within, "ethtool", "-K", device, "tx", "off"])
+
+    def _spawn(self, program: str, *arguments: str) -> None:
+        # ovn-controller finds that place by OVN_RUNDIR alone.
+        control = [] if program == "ovn-controller" else [f"--unixctl={self.directory}/{program}.ctl"]
+        command = ["ip", "netns", "exec", self.namespace, program, *arguments, *control]
+        self._ovn.spawn(f"{self.name}-{program}", command, self.directory)
+
+
+def _interface(port_id: str) -> str:
+    """A device's name has 15 characters at most."""
+    return f"tap{port_id[:11]}"
+
+
+def _run(command: Sequence[str]) -> str:
+    done = subprocess.run(command, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise ChildProcessError(
+            f"{' '.join(command)}: status {done.returncode}: {done.stderr.strip()} {done.stdout.strip()}"
+        )
+    return done.stdout
+
+
+def _members(directory: Path) -> Iterator[int]:
+    """The processes that were started in our directory."""
+    mark = f"PV_OVN={directory}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in environment.read_bytes().split(b"\0"):
+                yield int(environment.parent.name)
+
+
+def _end_members(directory: Path) -> None:
+    def all_gone() -> bool:
+        for pid in members():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not members()
+
+    def members() -> list[int]:
+        return [pid for pid in _members(directory) if alive(pid)]
+
+    wait_for(all_gone, STOP_TIMEOUT_SECONDS, lambda: f"processes of {directory} do not end: {members()}")

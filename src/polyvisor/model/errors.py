@@ -39,6 +39,10 @@ class Gone(PolyvisorError):
     """The thing was there and has ended (410)."""
 
 
+class PreconditionFailed(PolyvisorError):
+    """The thing is not what the request takes it for (412)."""
+
+
 class TooLarge(PolyvisorError):
     """The body is larger than allowed (413)."""
 

@@ -24,6 +24,7 @@ STATUS: dict[type[Exception], int] = {
     NotAcceptable: 406,
     errors.Conflict: 409,
     errors.Gone: 410,
+    errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.Unsupported: 415,
     errors.NotOffered: 501,

@@ -30,6 +30,7 @@ from polyvisor.store.image_member import ImageMembers
 from polyvisor.store.join_token import JoinTokens
 from polyvisor.store.keypair import Keypairs
 from polyvisor.store.locking import one_at_a_time, only_one
+from polyvisor.store.metadata_port import MetadataPorts
 from polyvisor.store.migration import Migrations
 from polyvisor.store.network import Networks
 from polyvisor.store.network_intent import NetworkIntents
@@ -44,6 +45,8 @@ from polyvisor.store.rbac_policy import RbacPolicies
 from polyvisor.store.region import Regions
 from polyvisor.store.role import Roles
 from polyvisor.store.router import Routers
+from polyvisor.store.router_gateway import RouterGateways
+from polyvisor.store.router_interface import RouterInterfaces
 from polyvisor.store.security_group import SecurityGroupRules, SecurityGroups
 from polyvisor.store.segment import Segments
 from polyvisor.store.server import Servers
@@ -202,6 +205,11 @@ class Store:
         return Keypairs(self)
 
     @cached_property
+    def metadata_port(self) -> MetadataPorts:
+        """Who asks the metadata service."""
+        return MetadataPorts(self)
+
+    @cached_property
     def migration(self) -> Migrations:
         """Servers' ways from host to host."""
         return Migrations(self)
@@ -255,6 +263,16 @@ class Store:
     def router(self) -> Routers:
         """Routers."""
         return Routers(self)
+
+    @cached_property
+    def router_gateway(self) -> RouterGateways:
+        """Routers' ways out."""
+        return RouterGateways(self)
+
+    @cached_property
+    def router_interface(self) -> RouterInterfaces:
+        """Routers' interfaces."""
+        return RouterInterfaces(self)
 
     @cached_property
     def floating_ip(self) -> FloatingIps:

@@ -21,6 +21,7 @@ from polyvisor.api.agent.joining import join, renew
 from polyvisor.api.agent.peer import party, peer
 from polyvisor.api.agent.settings import AgentSettings
 from polyvisor.api.agent.waiting import Waiting
+from polyvisor.api.metadata.service import MetadataService, Speaker
 from polyvisor.image.files import FileBackend
 from polyvisor.model.agent import Authority, Party
 from polyvisor.model.errors import (
@@ -34,8 +35,10 @@ from polyvisor.model.errors import (
     Unavailable,
 )
 from polyvisor.model.link import Exchange, Held, Timetable
+from polyvisor.model.metadata import MetadataAnswer
 from polyvisor.store.database import Database
 from polyvisor.store.outage import said_elsewhere
+from polyvisor.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class AgentApp:
         self._look_pool = ThreadPoolExecutor(1, thread_name_prefix="timetable")
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="agents")
         self._gatherer = Gatherer(gate.answer, self._gate_pool)
+        self._guests = MetadataService(database)
         self._waiting: Waiting | None = None
         self._stopping = False
         self._posts: dict[str, Callable[[Scope, bytes], Awaitable[msgspec.Struct]]] = {
@@ -87,6 +91,8 @@ class AgentApp:
             "inventory": self._inventory,
             "glimpse": self._glimpse,
             "notes": self._notes,
+            "metadata": self._metadata,
+            "metadata_ports": self._metadata_ports,
             "join": self._join,
             "certificate": self._certificate,
         }
@@ -227,6 +233,19 @@ class AgentApp:
         asked = wire.decode(body, wire.NotesAsked)
         await self._run(self._gate.note, self._party(scope, asked.session), asked.place, asked.epoch, asked.notes)
         return wire.Done()
+
+    async def _metadata(self, scope: Scope, body: bytes) -> MetadataAnswer:
+        told = wire.decode(body, wire.GuestAsked)
+        who = self._party(scope, told.session)
+        return await self._run(self._guests.answer, Speaker(agent_id=who.agent_id), told.asked, self._admit(who))
+
+    async def _metadata_ports(self, scope: Scope, body: bytes) -> wire.MetadataPorts:
+        who = self._party(scope, wire.decode(body, wire.MetadataPortsAsked).session)
+        found = await self._run(self._guests.ports, Speaker(agent_id=who.agent_id), self._admit(who))
+        return wire.MetadataPorts(ports=found)
+
+    def _admit(self, who: Party) -> Callable[[Store], None]:
+        return lambda store: self._gate.admit(store, who)
 
     async def _join(self, scope: Scope, body: bytes) -> wire.Joined:
         asked = wire.decode(body, wire.JoinAsked)

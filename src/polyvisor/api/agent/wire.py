@@ -10,6 +10,7 @@ import msgspec
 
 from polyvisor.model.errors import Invalid
 from polyvisor.model.link import Beat, Exchange, Glimpse, Inventory, Lease, PlaceState
+from polyvisor.model.metadata import MetadataAsked, MetadataPort
 from polyvisor.model.record import Told
 
 Session = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{8,36}$")]
@@ -75,6 +76,25 @@ class NotesAsked(Told):
     place: str
     epoch: int
     notes: Annotated[dict[str, str], msgspec.Meta(max_length=_MOST_ITEMS)]
+
+
+class MetadataPortsAsked(Told):
+    """POST /agent/v1/metadata_ports."""
+
+    session: Session
+
+
+class MetadataPorts(Told):
+    """Its answer."""
+
+    ports: tuple[MetadataPort, ...]
+
+
+class GuestAsked(Told):
+    """POST /agent/v1/metadata; the answer is a MetadataAnswer."""
+
+    session: Session
+    asked: MetadataAsked
 
 
 class Done(Told):

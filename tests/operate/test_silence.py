@@ -45,9 +45,12 @@ def beat(cloud: Places, *names: str) -> None:
 
 
 def sweep(cloud: Places) -> list[str]:
-    """One look of a process that may judge."""
+    """One look of a process that was at work all the time."""
+    vigil = Vigil()
+    for second in range(40, -1, -5):
+        vigil.note(cloud.now - timedelta(seconds=second))
     with cloud.database.write() as store:
-        return silent_place.sweep(store, cloud.now)
+        return silent_place.sweep(store, vigil, cloud.now)
 
 
 def later(cloud: Places, seconds: float) -> None:
@@ -103,6 +106,37 @@ def test_who_was_stopped_or_cut_off_from_the_database_judges_nobody_at_first(clo
     while not vigil.may_judge(cloud.now):
         later(cloud, 5)
         vigil.note(cloud.now)
+
+
+def test_what_a_process_slept_through_is_taken_off_and_nothing_else(cloud: Places) -> None:
+    vigil, begun = Vigil(), cloud.now
+    for pause in (5, 5, 20, 5, 5):  # 20 s: it was stopped
+        vigil.note(cloud.now)
+        later(cloud, pause)
+    vigil.note(cloud.now)
+    assert vigil.watched(begun) == timedelta(seconds=20)
+    assert vigil.watched(begun + timedelta(seconds=7)) == timedelta(seconds=13)
+    assert vigil.watched(begun + timedelta(seconds=15)) == timedelta(seconds=10)
+    later(cloud, -3600)  # a clock set back: nothing is known of what was
+    vigil.note(cloud.now)
+    assert vigil.watched(begun - timedelta(hours=2)) == timedelta(0)
+
+
+def test_a_host_is_down_within_thirty_seconds_though_the_loop_is_late_once(cloud: Places) -> None:
+    watchman = Watchman(cloud.database, cloud.engine.tools)
+    for _ in range(10):
+        beat(cloud, *cloud.names)
+        watchman.look(cloud.now)
+        later(cloud, 5)
+    since = cloud.now - timedelta(seconds=5)
+    for pause in (5, 9, 5, 5):
+        watchman.look(cloud.now)
+        beat(cloud, "b", "c")
+        later(cloud, pause)
+    watchman.look(cloud.now)
+    assert not cloud.is_up("a")
+    assert cloud.is_up("b")
+    assert cloud.now - since < timedelta(seconds=30)
 
 
 def test_the_watchman_marks_nothing_down_after_an_outage_that_hid_all_beats(cloud: Places) -> None:

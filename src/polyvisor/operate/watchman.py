@@ -24,7 +24,7 @@ class Watchman:
         if not self._vigil.may_judge(now):
             return
         with self._database.write() as store:
-            silent_place.sweep(store, now)
+            silent_place.sweep(store, self._vigil, now)
         with self._database.write() as store:
             lost_host.sweep(store, now)
         with self._database.write() as store:

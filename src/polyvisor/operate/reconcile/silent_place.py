@@ -1,6 +1,7 @@
 """Counts the hosts of a place as down when the process that served it has fallen silent and nobody took its place."""
 
 import logging
+from collections import deque
 from datetime import datetime, timedelta
 
 from polyvisor.model.held_place import HeldPlace
@@ -16,37 +17,46 @@ SILENCE = timedelta(seconds=HOLD_SECONDS) + GRACE
 
 
 class Vigil:
-    """Whether this process may judge others: only one that was at work itself, without a gap, for as long as that.
-
-    After an outage of the database, or when it was stopped itself, everybody seems silent.
+    """When this process was at work itself. What it did not see it holds against nobody: after an outage of the
+    database, or when it was stopped itself, everybody seems silent.
     """
 
     GAP = timedelta(seconds=8)
-    """The control loop comes by at least every five seconds."""
+    """The control loop comes by at least every five seconds; between two visits further apart it saw nothing."""
+    WINDOW = timedelta(seconds=60)
+    """So much of it is remembered."""
 
     def __init__(self) -> None:
-        self._since: datetime | None = None
+        self._seen: deque[tuple[datetime, datetime]] = deque()
         self._last: datetime | None = None
 
     def note(self, now: datetime) -> None:
         """The control loop came by, and the database answered it."""
-        if self._last is None or self._since is None or now - self._last > self.GAP or now < self._last:
-            self._since = now
+        if self._last is not None and now < self._last:
+            self._seen.clear()
+        elif self._last is not None and now - self._last <= self.GAP:
+            self._seen.append((self._last, now))
+        while self._seen and self._seen[0][1] < now - self.WINDOW:
+            self._seen.popleft()
         self._last = now
 
+    def watched(self, since: datetime) -> timedelta:
+        """For how long it was at work after a moment, gaps taken off; at most about WINDOW."""
+        return sum((end - max(since, begin) for begin, end in self._seen if end > since), timedelta(0))
+
     def may_judge(self, now: datetime) -> bool:
-        """Whether it has been at work for longer than the silence that it judges by."""
-        return self._since is not None and now - self._since > SILENCE
+        """Whether it was at work for longer than the silence that it judges by, of late."""
+        return self.watched(now - self.WINDOW) > SILENCE
 
 
-def sweep(store: Store, now: datetime) -> list[str]:
+def sweep(store: Store, vigil: Vigil, now: datetime) -> list[str]:
     """Mark the hosts of silent places as down; returns those places. Any number of processes may do it at once."""
     served = store.hypervisor.places_up()
-    silent = [place for place in store.place.list() if place.name in served and _is_silent(place, now)]
+    silent = [place for place in store.place.list() if place.name in served and _is_silent(place, vigil, now)]
     found = []
     for each in silent:
         place = store.place.find(each.name, lock=True)  # a beat that came at this moment wins
-        if place is None or not _is_silent(place, now):
+        if place is None or not _is_silent(place, vigil, now):
             continue
         if store.host.down(place.name, _sentence(store, place)):
             log.warning("hosts of %s are down: nothing was heard of it since %s", place.name, _time(place.seen_at))
@@ -55,8 +65,8 @@ def sweep(store: Store, now: datetime) -> list[str]:
     return found
 
 
-def _is_silent(place: HeldPlace, now: datetime) -> bool:
-    return bool(place.holder) and now - place.held_until > GRACE and now - place.seen_at > SILENCE
+def _is_silent(place: HeldPlace, vigil: Vigil, now: datetime) -> bool:
+    return bool(place.holder) and now - place.held_until > GRACE and vigil.watched(place.seen_at) > SILENCE
 
 
 def _sentence(store: Store, place: HeldPlace) -> str:

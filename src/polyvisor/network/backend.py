@@ -122,8 +122,8 @@ class Backend(Protocol):
         """What the backend has something for."""
 
     def statuses(self) -> Mapping[str, bool]:
-        """Whether ports pass packets, by their ids: those that began or ceased to since this was last asked; of a new
-        term, all."""
+        """Whether ports pass packets, by their ids: those that began or ceased to since this was last asked, and those
+        that were brought about since."""
 
     def wait(self, seconds: float) -> None:
         """Wait that long at most; less when there is news, or when `wake` is called."""

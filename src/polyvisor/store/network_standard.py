@@ -142,6 +142,11 @@ class StandardNoun(Generic[R]):
             found |= {record.id: record for record in map(self._of, self._sql.execute(statement))}
         return found
 
+    def every(self, *where: ColumnElement[bool]) -> dict[str, R]:
+        """All records of which this holds, by id, whoever looks. One statement."""
+        statement = self._select(None).where(*where).order_by(self.table.c.id)
+        return {record.id: record for record in map(self._of, self._sql.execute(statement))}
+
     def list(self, asked: NetworkList) -> list[R]:
         """A page of what the asking project sees. One statement, two with a marker. Raises Invalid."""
         statement = self._select(asked.viewer).where(*self._conditions(asked))

@@ -35,6 +35,7 @@ from polyvisor.store.migration import Migrations
 from polyvisor.store.network import Networks
 from polyvisor.store.network_intent import NetworkIntents
 from polyvisor.store.network_quota import NetworkQuotas
+from polyvisor.store.network_snapshot import NetworkSnapshots
 from polyvisor.store.operation import Operations
 from polyvisor.store.port import Ports
 from polyvisor.store.port_forwarding import PortForwardings
@@ -308,6 +309,11 @@ class Store:
     def network_intent(self) -> NetworkIntents:
         """What network backends have to look at again."""
         return NetworkIntents(self)
+
+    @cached_property
+    def network_snapshot(self) -> NetworkSnapshots:
+        """What network backends are handed."""
+        return NetworkSnapshots(self)
 
     @cached_property
     def operation(self) -> Operations:

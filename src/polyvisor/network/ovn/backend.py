@@ -150,12 +150,14 @@ class OvnBackend:
         clear = [subject for subject in (DROP_GROUP, *subjects) if subject not in unclear]
         change = difference(rows, self._copy, clear)
         failed = Outcome(failed={**unclear, **change.failed})
+        if change.operations:
+            try:
+                self._north.commit(change.operations, f"polyvisor: {len(subjects)} subjects")
+            except Refused as refusal:
+                return failed.and_then(self._by_halves(view, subjects, refusal))
+        self._copy.tell_again(subjects)
         if not change.operations:
             return failed
-        try:
-            self._north.commit(change.operations, f"polyvisor: {len(subjects)} subjects")
-        except Refused as refusal:
-            return failed.and_then(self._by_halves(view, subjects, refusal))
         return failed.and_then(Outcome(changes=len(change.operations), transactions=1))
 
     def _by_halves(self, view: View, subjects: Sequence[Subject], refusal: Refused) -> Outcome:

@@ -41,8 +41,10 @@ class DatabaseCopy:
 
     def put(self, table: str, id: uuid.UUID, columns: Mapping[str, Value] | None) -> None:
         """A row is so from now on, or has gone; `columns` are those of `columns_of`, references in them UUIDs."""
-        self._drop(id)
+        before = self._drop(id)
         if columns is None:
+            if before is not None and table == PORTS:
+                self._up.pop(before.columns["name"], None)
             return
         present = Present(table, id, columns, columns["external_ids"])
         self._rows[id] = present
@@ -55,8 +57,8 @@ class DatabaseCopy:
         for column in HELD_COLUMNS.get(table, ()):
             for held in columns[column]:
                 self._holders[held].add((id, column))
-        if table == PORTS and mark == f"{Unit.PORT}:{columns['name']}":
-            self._note(columns["name"], up=True in columns["up"])
+        if table == PORTS and mark is not None and columns["type"] != "localnet":
+            self._note(columns["name"], up=True in columns["up"] and False not in columns["enabled"])
 
     def of(self, subject: Subject) -> Iterable[Present]:
         """The rows that bear a subject's mark."""
@@ -83,10 +85,14 @@ class DatabaseCopy:
                 found.add(Subject(unit=Unit(unit), id=id))
         return frozenset(found)
 
-    def _drop(self, id: uuid.UUID) -> None:
+    def tell_again(self, subjects: Iterable[Subject]) -> None:
+        """Ports among these are news, whether or not they changed."""
+        self.news |= {each.id: self._up[each.id] for each in subjects if each.unit is Unit.PORT and each.id in self._up}
+
+    def _drop(self, id: uuid.UUID) -> Present | None:
         present = self._rows.pop(id, None)
         if present is None:
-            return
+            return None
         mark = present.marks.get(UNIT_MARK)
         if mark is not None:
             self._subjects[mark].discard(id)
@@ -99,6 +105,7 @@ class DatabaseCopy:
                 self._holders[held].discard((id, column))
                 if not self._holders[held]:
                     del self._holders[held]
+        return present
 
     def _note(self, port_id: str, *, up: bool) -> None:
         if self._up.get(port_id) != up:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Collection, Mapping
 
 from polyvisor.model.port import Port
+from polyvisor.model.router import Router
 from polyvisor.network.backend import Outcome, Records, Subject
 from polyvisor.network.standing import has_something
 
@@ -14,7 +15,6 @@ class SimulatedBackend:
     def __init__(self) -> None:
         self._term = 1
         self._known: dict[Subject, object] = {}
-        self._up: dict[str, bool] = {}
         self._news: dict[str, bool] = {}
         self._woken = threading.Event()
 
@@ -64,21 +64,18 @@ class SimulatedBackend:
     def lose_everything(self) -> None:
         """Forget all, as a database does that was emptied."""
         self._known.clear()
-        self._up.clear()
         self._term += 1
 
     def _take(self, records: Records, subject: Subject) -> int:
         wanted = has_something(records, subject)
+        if isinstance(wanted, Port):
+            self._news[subject.id] = bool(wanted.binding.host) and wanted.admin_state_up
+        if isinstance(wanted, Router):
+            self._news |= {each.port_id: wanted.admin_state_up for each in records.interfaces.get(wanted.id, ())}
         if wanted == self._known.get(subject):
             return 0
         if wanted is None:
             del self._known[subject]
-            self._up.pop(subject.id, None)
-            return 1
-        self._known[subject] = wanted
-        if isinstance(wanted, Port):
-            up = bool(wanted.binding.host) and wanted.admin_state_up
-            if self._up.get(subject.id, False) != up:
-                self._news[subject.id] = up
-            self._up[subject.id] = up
+        else:
+            self._known[subject] = wanted
         return 1

@@ -23,3 +23,9 @@ class QosPolicy(Standard):
     shared: bool = False
     is_default: bool = False
     rules: tuple[QosRule, ...] = ()
+
+
+BANDWIDTH_LIMIT = "bandwidth_limit"
+DSCP_MARKING = "dscp_marking"
+DSCP_MARKS = (0, *range(8, 42, 2), 44, 46, 48, 56)
+"""The code points that a rule may set (RFC 2474, 2597, 3246, 5865)."""

@@ -85,3 +85,16 @@ class FloatingIp(Standard):
     ports: tuple[PortDetails, ...] = ()
     """The port that it stands for, where there is one."""
     port_forwardings: tuple[PortForwarding, ...] = ()
+
+
+class FloatingIpWanted(Record):
+    """The floating IP that is to be made. What is None is chosen, or left out."""
+
+    project_id: str
+    floating_network_id: str
+    floating_ip_address: str | None = None
+    subnet_id: str | None = None
+    """The subnet of the external network that the address is to be of."""
+    description: str = ""
+    qos_policy_id: str | None = None
+    tags: tuple[str, ...] = ()

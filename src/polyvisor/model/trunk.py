@@ -3,6 +3,9 @@
 from polyvisor.model.network_standard import Standard
 from polyvisor.model.record import Record
 
+SUB_PORT_OWNER = "trunk:subport"
+"""The device_owner of a port that a trunk carries."""
+
 
 class SubPort(Record):
     """A port on a trunk."""
@@ -18,5 +21,5 @@ class Trunk(Standard):
     port_id: str
     """The parent port, which a server has."""
     admin_state_up: bool = True
-    status: str = "DOWN"
+    status: str = "ACTIVE"
     sub_ports: tuple[SubPort, ...] = ()

@@ -23,6 +23,7 @@ from polyvisor.store.network import GOES_ALONG, network
 from polyvisor.store.network_standard import Condition, StandardNoun
 from polyvisor.store.nic import nics_of
 from polyvisor.store.port_filter import FILTERS
+from polyvisor.store.port_release import release
 from polyvisor.store.port_tables import port, port_address, port_security_group
 
 if TYPE_CHECKING:
@@ -149,7 +150,15 @@ class Ports(StandardNoun[Port]):
         if changed.security_group_ids != record.security_group_ids:
             self._sql.execute(delete(port_security_group).where(port_security_group.c.port_id == record.id))
             self._join_groups({record.id: changed.security_group_ids})
+        if changed.fixed_ips != record.fixed_ips:
+            self._readdressed_elsewhere(changed, now)
         return changed
+
+    def _readdressed_elsewhere(self, changed: Port, now: datetime) -> None:
+        if changed.device_owner.startswith(_OF_ROUTER):
+            self._store.network_intent.touch(Unit.ROUTER, [changed.device_id])
+        else:
+            self._store.floating_ip.readdressed(changed, now)
 
     def _readdressed(self, record: Port, wanted: tuple[WantedIp, ...], mac_address: str) -> tuple[FixedIp, ...]:
         self._store.network.get(record.network_id)
@@ -228,6 +237,7 @@ class Ports(StandardNoun[Port]):
             return
         routers = select(port.c.device_id).where(port.c.id.in_(names), port.c.device_owner.startswith(_OF_ROUTER))
         self._store.network_intent.touch(Unit.ROUTER, self._sql.execute(routers).scalars())
+        release(self._store, names, now)
         self._sql.execute(delete(port_address).where(port_address.c.port_id.in_(names)))
         self._sql.execute(delete(port_security_group).where(port_security_group.c.port_id.in_(names)))
         self._remove(names)

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Integer, String, Table
+import msgspec
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Integer,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
 
+from polyvisor.model.errors import Conflict, NotFound
 from polyvisor.model.network_intent import Unit
 from polyvisor.model.qos_policy import QosPolicy, QosRule
 from polyvisor.store.children import children
+from polyvisor.store.floating_ip import floating_ip
+from polyvisor.store.network import network
 from polyvisor.store.network_standard import StandardNoun, standard_columns
+from polyvisor.store.port_tables import port
 from polyvisor.store.tables import metadata
 
 qos_policy = Table(
@@ -46,3 +64,85 @@ class QosPolicies(StandardNoun[QosPolicy]):
         """The rules, and whether the policy is shared."""
         rules = children(qos_policy.c.id, qos_rule.c.policy_id, QosRule, order=("kind", "id"))
         return {**super().derived(viewer), "rules": rules}
+
+    def create(self, record: QosPolicy) -> None:
+        """A new policy without rules. Raises Conflict where the project has another default."""
+        if record.is_default:
+            self._refuse_other_default(record)
+        self._add([record])
+
+    def update(self, record: QosPolicy, changes: dict[str, Any], now: datetime) -> QosPolicy:
+        """With another name, description, or as the project's default. Raises Conflict as `create` does."""
+        if changes.get("is_default"):
+            self._refuse_other_default(record)
+        return self.change(record, changes, now)
+
+    def delete(self, record: QosPolicy) -> None:
+        """Remove a policy and its rules. Raises Conflict while something is under it."""
+        for what, table in _USERS:
+            user = self._sql.execute(select(table.c.id).where(table.c.qos_policy_id == record.id).limit(1)).scalar()
+            if user is not None:
+                raise Conflict(
+                    f"QoS Policy {record.id} is used by {what} {user}: take it away there first.", kind="QosPolicyInUse"
+                )
+        self._sql.execute(delete(qos_rule).where(qos_rule.c.policy_id == record.id))
+        self._remove([record.id])
+
+    def add_rule(self, record: QosPolicy, rule: QosRule, now: datetime) -> None:
+        """A new rule of a policy. Raises Conflict where there is one of the kind for that direction."""
+        self._refuse_conflict(record, rule)
+        self._sql.execute(insert(qos_rule).values(policy_id=record.id, **msgspec.structs.asdict(rule)))
+        self._rules_changed(record, now)
+
+    def change_rule(self, record: QosPolicy, rule: QosRule, now: datetime) -> None:
+        """A rule of a policy with other values. Raises Conflict as `add_rule` does."""
+        self._refuse_conflict(record, rule)
+        values = msgspec.structs.asdict(rule)
+        self._sql.execute(update(qos_rule).where(qos_rule.c.id == values.pop("id")).values(**values))
+        self._rules_changed(record, now)
+
+    def remove_rule(self, record: QosPolicy, rule: QosRule, now: datetime) -> None:
+        """A policy without that rule."""
+        self._sql.execute(delete(qos_rule).where(qos_rule.c.id == rule.id))
+        self._rules_changed(record, now)
+
+    def of_rule(self, rule_id: str, viewer: str | None) -> QosPolicy:
+        """The policy that a rule is of. Raises NotFound. At most two statements."""
+        id = self._sql.execute(select(qos_rule.c.policy_id).where(qos_rule.c.id == rule_id)).scalar()
+        if id is None:
+            raise NotFound(f"QoS rule {rule_id} could not be found.", kind="QosRuleNotFound")
+        return self.get(id, viewer=viewer)
+
+    def default_of(self, project_id: str) -> str | None:
+        """The id of the policy that a project's new networks are under, where it has one."""
+        where = (qos_policy.c.project_id == project_id, qos_policy.c.is_default)
+        id: str | None = self._sql.execute(select(qos_policy.c.id).where(*where)).scalar()
+        return id
+
+    def check(self, id: str | None, viewer: str | None) -> None:
+        """Raise NotFound where there is no such policy to see for `viewer` (None = an administrator)."""
+        if id is not None:
+            self.get(id, viewer=viewer)
+
+    def _refuse_other_default(self, record: QosPolicy) -> None:
+        self._store.one_at_a_time(f"default QoS policy of {record.project_id}")
+        if self.default_of(record.project_id) not in (None, record.id):
+            raise Conflict(
+                f"A default QoS policy exists for project {record.project_id}: unset that one first.",
+                kind="QoSPolicyDefaultAlreadyExists",
+            )
+
+    def _refuse_conflict(self, record: QosPolicy, rule: QosRule) -> None:
+        for other in record.rules:
+            if other.id != rule.id and (other.kind, other.direction) == (rule.kind, rule.direction):
+                raise Conflict(
+                    f"Rule {rule.kind} conflicts with rule {other.id} which already exists in QoS Policy {record.id}.",
+                    kind="QoSRulesConflict",
+                )
+
+    def _rules_changed(self, record: QosPolicy, now: datetime) -> None:
+        self.bump([record.id], now)
+        self.touched([record.id])
+
+
+_USERS = (("port", port), ("network", network), ("floating IP", floating_ip))

@@ -61,6 +61,8 @@ class VcenterOptions:
     vmotion: bool = True
     host_cpus: int = 16
     host_memory_mib: int = 65536
+    openvswitch: str = ""
+    bridges: str = ""
     accel: str = "tcg"
     guests_die_with_me: bool = False
     tools: bool = True

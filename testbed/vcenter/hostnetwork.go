@@ -60,6 +60,9 @@ func (n *hostNetwork) UpdatePortGroup(ctx *simulator.Context, req *types.UpdateP
 	}
 	ctx.WithLock(n.HostNetworkSystem, func() { found.Spec = req.Portgrp })
 	n.vcenter.store.mark(n.Self)
+	if network := n.network(req.PgName); network != nil {
+		n.vcenter.reconnect(network)
+	}
 	body.Res = &types.UpdatePortGroupResponse{}
 	return body
 }

@@ -55,7 +55,7 @@ func (m *machine) plug(running *guest.Guest, device types.BaseVirtualDevice) typ
 			}
 		}
 	case types.BaseVirtualEthernetCard:
-		if err := running.AddNIC(nicOf(found), m.vcenter.fleet.Plug); err != nil {
+		if err := running.AddNIC(m.nicOf(found)); err != nil {
 			return configFault(err)
 		}
 	}
@@ -64,11 +64,11 @@ func (m *machine) plug(running *guest.Guest, device types.BaseVirtualDevice) typ
 
 func (m *machine) unplug(running *guest.Guest, device types.BaseVirtualDevice) error {
 	key := device.GetVirtualDevice().Key
-	switch device.(type) {
+	switch found := device.(type) {
 	case *types.VirtualDisk:
 		return running.RemoveDrive(key)
 	case types.BaseVirtualEthernetCard:
-		return running.RemoveNIC(key)
+		return running.RemoveNIC(m.nicOf(found))
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func (m *machine) addDevice(spec *guest.Spec, device types.BaseVirtualDevice) ty
 	case *types.VirtualSerialPort:
 		return m.addSerial(spec, found)
 	case types.BaseVirtualEthernetCard:
-		spec.NICs = append(spec.NICs, nicOf(found))
+		spec.NICs = append(spec.NICs, m.nicOf(found))
 	}
 	return nil
 }
@@ -138,23 +138,6 @@ func (m *machine) addSerial(spec *guest.Spec, device *types.VirtualSerialPort) t
 	replace := strings.EqualFold(m.option("answer.msg.serial.file.open"), "replace")
 	spec.Serials = append(spec.Serials, guest.Serial{Path: path, Append: !replace})
 	return nil
-}
-
-func nicOf(device types.BaseVirtualEthernetCard) guest.NIC {
-	card := device.GetVirtualEthernetCard()
-	nic := guest.NIC{Key: card.Key, MAC: card.MacAddress, Connected: startsConnected(&card.VirtualDevice), Model: "pcnet"}
-	switch device.(type) {
-	case *types.VirtualVmxnet3:
-		nic.Model = "vmxnet3"
-	case *types.VirtualE1000:
-		nic.Model = "e1000"
-	case *types.VirtualE1000e:
-		nic.Model = "e1000e"
-	}
-	if backing, ok := card.Backing.(*types.VirtualEthernetCardNetworkBackingInfo); ok {
-		nic.NetworkName = backing.DeviceName
-	}
-	return nic
 }
 
 // orderBoot lets the firmware try disks in their order first and discs after, as VMware's does.

@@ -34,6 +34,9 @@ type Options struct {
 	HostCPUs int
 	HostMiB  int64
 
+	OpenVSwitch string
+	Bridges     string
+
 	Accelerator string
 	GuestsDie   bool
 	WhileStdin  bool
@@ -64,6 +67,8 @@ func parseOptions(arguments []string) (Options, error) {
 	flags.BoolVar(&o.VMotion, "vmotion", true, "a vMotion interface on every host")
 	flags.IntVar(&o.HostCPUs, "host-cpus", 16, "CPU threads of each host")
 	flags.Int64Var(&o.HostMiB, "host-memory-mib", 65536, "memory of each host in `MiB`")
+	flags.StringVar(&o.OpenVSwitch, "openvswitch", "", "`address` of an Open vSwitch's database (unix:/PATH) whose bridges guests are plugged into")
+	flags.StringVar(&o.Bridges, "bridges", "", "which bridge stands for which switch: `DC0_DVS0=br-phys`, several with commas")
 	flags.StringVar(&o.Accelerator, "accel", string(guest.TCG), "what QEMU runs guests with: tcg, kvm, or auto to find out by trying")
 	flags.BoolVar(&o.GuestsDie, "guests-die-with-me", false, "end all guests with this process, even if it is killed")
 	flags.BoolVar(&o.WhileStdin, "while-stdin", false, "end, with all guests, when standard input does: whoever started this has gone")
@@ -82,12 +87,37 @@ func (o Options) check() error {
 		return fmt.Errorf("--drs %s: it must be off, manual, partiallyAutomated or fullyAutomated", o.DRS)
 	case o.Accelerator != string(guest.TCG) && o.Accelerator != string(guest.KVM) && o.Accelerator != string(guest.Auto):
 		return fmt.Errorf("--accel %s: it must be tcg, kvm or auto", o.Accelerator)
+	case (o.OpenVSwitch == "") != (o.Bridges == ""):
+		return errors.New("--openvswitch and --bridges belong together")
+	case o.OpenVSwitch != "" && o.bridges() == nil:
+		return fmt.Errorf("--bridges %s: it must be SWITCH=BRIDGE, several with commas", o.Bridges)
 	case o.DatastoreCapacity < 1 || o.HostCPUs < 1 || o.HostMiB < 1024:
 		return errors.New("--datastore-gib and --host-cpus must be at least 1, and --host-memory-mib at least 1024")
 	case !o.ESX && (o.Datacenters < 1 || o.Clusters < 0 || o.HostsPerCluster < 0 || o.PortGroups < 0 || o.Datastores < 0):
 		return errors.New("a vCenter needs at least one datacenter, and no number may be negative")
 	}
 	return nil
+}
+
+// bridges are those that stand for switches, or nil if the option makes no sense.
+func (o Options) bridges() map[string]string {
+	found := map[string]string{}
+	for _, pair := range strings.Split(o.Bridges, ",") {
+		name, bridge, ok := strings.Cut(pair, "=")
+		if !ok || name == "" || bridge == "" {
+			return nil
+		}
+		found[name] = bridge
+	}
+	return found
+}
+
+// plug is where guests' adapters are connected to.
+func (o Options) plug() guest.Plug {
+	if o.OpenVSwitch == "" {
+		return guest.Unplugged{}
+	}
+	return guest.OpenVSwitch{Database: o.OpenVSwitch, Bridges: o.bridges(), Folder: o.Data}
 }
 
 // password reads the password, which is never given as an argument.

@@ -97,6 +97,7 @@ func (p *portgroup) ReconfigureDVPortgroupTask(ctx *simulator.Context, req *type
 		p.vcenter.update(ctx, p.DistributedVirtualPortgroup, func() []types.PropertyChange {
 			return []types.PropertyChange{{Name: "config", Val: config}}
 		})
+		p.vcenter.reconnect(&p.Network)
 		return nil, nil
 	})
 	return &methods.ReconfigureDVPortgroup_TaskBody{Res: &types.ReconfigureDVPortgroup_TaskResponse{Returnval: task}}

@@ -47,7 +47,7 @@ func newVCenter(options Options, accelerator guest.Accelerator) (*vcenter, error
 		service: model.Service,
 		fleet: guest.Fleet{
 			Folder: filepath.Join(options.Data, "guests"), Accelerator: accelerator,
-			Plug: guest.Unplugged{}, DieWithMe: options.GuestsDie,
+			Plug: options.plug(), DieWithMe: options.GuestsDie,
 		},
 		guests: map[types.ManagedObjectReference]*guest.Guest{},
 		busy:   map[types.ManagedObjectReference]*sync.Mutex{},

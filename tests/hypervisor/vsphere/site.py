@@ -24,9 +24,9 @@ PHYSICAL = "physnet1"
 class Site:
     """A test vCenter or ESXi host, a person who works there, and drivers with any settings."""
 
-    def __init__(self, kind: str, folder: Path, parts: contextlib.ExitStack) -> None:
+    def __init__(self, kind: str, folder: Path, parts: contextlib.ExitStack, **options: Any) -> None:
         self.kind, self._folder, self._parts = kind, folder, parts
-        self.vcenter = parts.enter_context(TestVcenter(esx=kind == "esxi", guests_die_with_me=True))
+        self.vcenter = parts.enter_context(TestVcenter(esx=kind == "esxi", guests_die_with_me=True, **options))
         session = Session(settings_for(self.vcenter))
         parts.callback(session.close)
         self.person = Person(session, self.vcenter)

@@ -58,8 +58,8 @@ func (g *Guest) RemoveDrive(key int32) error {
 }
 
 // AddNIC plugs a network adapter into the running guest.
-func (g *Guest) AddNIC(nic NIC, plug Plug) error {
-	netdev, err := plug.Netdev(nic)
+func (g *Guest) AddNIC(nic NIC) error {
+	netdev, err := g.plug.Netdev(nic)
 	if err != nil {
 		return err
 	}
@@ -70,15 +70,15 @@ func (g *Guest) AddNIC(nic NIC, plug Plug) error {
 		_ = g.human(fmt.Sprintf("netdev_del net%d", nic.Key))
 		return err
 	}
-	return nil
+	return g.plug.Connect(nic)
 }
 
 // RemoveNIC unplugs a network adapter, which takes an operating system that lets it go.
-func (g *Guest) RemoveNIC(key int32) error {
-	if err := g.unplug(fmt.Sprintf("nic%d", key)); err != nil {
+func (g *Guest) RemoveNIC(nic NIC) error {
+	if err := g.unplug(fmt.Sprintf("nic%d", nic.Key)); err != nil {
 		return err
 	}
-	return g.human(fmt.Sprintf("netdev_del net%d", key))
+	return errors.Join(g.plug.Disconnect(nic), g.human(fmt.Sprintf("netdev_del net%d", nic.Key)))
 }
 
 // unplug removes a device, and returns when it is gone.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +41,7 @@ type Guest struct {
 	folder string
 	pid    int
 	qmp    *monitor
+	plug   Plug
 	done   chan struct{}
 	once   sync.Once
 }
@@ -67,10 +69,17 @@ func (f Fleet) Start(id string, spec Spec) (*Guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	guest := &Guest{ID: id, folder: folder, pid: command.Process.Pid, done: make(chan struct{})}
-	if err := guest.connect(exited); err != nil {
+	guest := &Guest{ID: id, folder: folder, pid: command.Process.Pid, plug: f.Plug, done: make(chan struct{})}
+	err = guest.connect(exited)
+	for _, nic := range spec.NICs {
+		if err == nil {
+			err = f.Plug.Connect(nic)
+		}
+	}
+	if err != nil {
 		_ = command.Process.Kill()
 		<-exited
+		_ = f.Plug.DisconnectAll(id)
 		said, _ := os.ReadFile(filepath.Join(folder, logName))
 		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(said)))
 	}
@@ -136,7 +145,7 @@ func (f Fleet) Adopt(id string) (*Guest, error) {
 	if err != nil {
 		return nil, err
 	}
-	guest := &Guest{ID: id, folder: folder, pid: pid, done: make(chan struct{})}
+	guest := &Guest{ID: id, folder: folder, pid: pid, plug: f.Plug, done: make(chan struct{})}
 	if err := guest.connect(nil); err != nil {
 		return nil, err
 	}
@@ -172,6 +181,9 @@ func (g *Guest) watch() {
 		if g.awaitEnd() != nil { // without its monitor nobody could tell it anything
 			_ = syscall.Kill(g.pid, syscall.SIGKILL)
 			_ = g.awaitEnd()
+		}
+		if err := g.plug.DisconnectAll(g.ID); err != nil {
+			log.Printf("the adapters of %s stay plugged: %v", g.ID, err)
 		}
 		_ = os.Remove(filepath.Join(g.folder, pidName))
 		close(g.done)

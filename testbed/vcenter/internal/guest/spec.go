@@ -45,11 +45,15 @@ type Drive struct {
 
 // NIC is a network adapter of Model vmxnet3, e1000, e1000e or pcnet.
 type NIC struct {
-	Key         int32
-	Model       string
-	MAC         string
-	Connected   bool
-	NetworkName string
+	// Guest is the VM's managed object id.
+	Guest string
+	Key   int32
+	Model string
+	MAC   string
+	// Switch is the name of the virtual switch that its port group is on.
+	Switch string
+	// VLAN is the port group's; 0 = untagged, AllVLANs = all tags.
+	VLAN int32
 }
 
 // Serial is a serial port that writes to the file at Path.

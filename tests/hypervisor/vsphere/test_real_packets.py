@@ -1,0 +1,110 @@
+"""Guests of the test vCenter on a real switch: their packets are on the VLAN of their port group, and on no other."""
+
+import contextlib
+import hashlib
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from pyVmomi import vim
+
+from polyvisor.model.image import ImageRef
+from polyvisor.model.power import Power
+from testbed import guest
+from testbed.netns import Network
+from testbed.openvswitch import TestOpenvSwitch
+from tests.hypervisor.conformance import Source
+
+from .kit import eventually, ignore, spec_of
+from .site import Site, nic_of
+
+pytestmark = pytest.mark.timeout(600)
+PLACE = "site"
+# Prints "INTERFACE MAC" of every frame that comes in, from a guest's address.
+SNIFF = """
+import select, socket, sys
+sockets = {}
+for name in sys.argv[1:]:
+    each = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    each.bind((name, 0))
+    sockets[each] = name
+print("ready", flush=True)
+while True:
+    for each in select.select(list(sockets), [], [])[0]:
+        frame = each.recv(65535)
+        if frame[6:9] == bytes.fromhex("fa163e"):
+            print(sockets[each], frame[6:12].hex(":"), flush=True)
+"""
+
+
+class Cable:
+    """A site whose distributed switch is a real bridge, with an access port on each of two VLANs to listen at."""
+
+    def __init__(self, site: Site, network: Network, switch: TestOpenvSwitch) -> None:
+        self.site, self._network, self._switch = site, network, switch
+        for vlan in (120, 121):
+            name = f"probe{vlan}"
+            switch.vsctl("add-port", "br-phys", name, f"tag={vlan}", "--", "set", "Interface", name, "type=internal")
+            subprocess.run(network.command(PLACE, ["ip", "link", "set", name, "up"]), check=True)
+
+    def ports(self) -> list[str]:
+        """The VLAN of every guest's port."""
+        names = [name for name in self._switch.vsctl("list-ports", "br-phys").split() if name.startswith("vm")]
+        return [self._switch.vsctl("get", "Port", name, "tag") for name in names]
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator["subprocess.Popen[str]"]:
+        """What listens on both ports."""
+        command = self._network.command(PLACE, [sys.executable, "-c", SNIFF, "probe120", "probe121"])
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sniffer:
+            assert sniffer.stdout
+            assert sniffer.stdout.readline() == "ready\n"
+            yield sniffer
+            sniffer.kill()
+
+
+@pytest.fixture
+def cable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cable]:
+    with contextlib.ExitStack() as parts:
+        network = parts.enter_context(Network(PLACE))
+        namespace = network.namespace(PLACE)
+        switch = parts.enter_context(TestOpenvSwitch(namespace))
+        switch.add_bridge("br-phys")
+        options = {"openvswitch": switch.database, "bridges": "DC0_DVS0=br-phys", "namespace": namespace}
+        listen = f"{network.address(PLACE)}:0"
+        site = Site("vcenter", tmp_path_factory.mktemp("plugged"), parts, listen=listen, **options)
+        yield Cable(site, network, switch)
+
+
+def test_a_guests_packets_are_on_the_vlan_of_its_network(cable: Cable) -> None:
+    site = cable.site
+    source = Source(guest.build().qcow2)
+    stored = source.path.read_bytes()
+    image = ImageRef(
+        id=str(uuid.uuid4()), disk_format="qcow2", container_format="bare", size_bytes=len(stored),
+        virtual_size_bytes=96 << 20, sha512=hashlib.sha512(stored).hexdigest(),
+    )  # fmt: skip
+    nic, later = nic_of(vlan=120), nic_of(vlan=121)
+    spec = spec_of(image=image, nics=(nic,), root_gib=0)
+    site.driver.create(site.host, "", spec, source, ignore)
+    assert cable.ports() == []
+    with cable.heard() as sniffer:
+        site.driver.set_power(spec.server_id, Power.ON)
+        assert eventually(cable.ports, bool) == ["120"]
+        assert sniffer.stdout
+        assert sniffer.stdout.readline().split() == ["probe120", nic.mac_address]
+    site.driver.attach_nic(spec.server_id, later)
+    assert sorted(cable.ports()) == ["120", "121"]
+
+    group = site.person.named(vim.dvs.DistributedVirtualPortgroup, site.network_of(site.cards(spec)[1]))
+    dvs = vim.dvs.VmwareDistributedVirtualSwitch
+    policy = dvs.VmwarePortConfigPolicy(vlan=dvs.VlanIdSpec(inherited=False, vlanId=122))
+    change = vim.dvs.DistributedVirtualPortgroup.ConfigSpec(defaultPortConfig=policy)
+    site.person.do(lambda: group.ReconfigureDVPortgroup_Task(change))
+    assert sorted(cable.ports()) == ["120", "122"]
+
+    site.driver.set_power(spec.server_id, Power.OFF)
+    assert eventually(cable.ports, lambda ports: not ports) == []
+    site.driver.destroy(spec.server_id)

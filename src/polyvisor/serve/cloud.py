@@ -19,6 +19,7 @@ from polyvisor.operate.kinds import KINDS
 from polyvisor.operate.local_link import LocalLink
 from polyvisor.operate.station import Station
 from polyvisor.operate.tools import ControlTools
+from polyvisor.serve import network
 from polyvisor.serve.configuration import Configuration
 from polyvisor.serve.hypervisors import make_driver
 from polyvisor.serve.image_source import LocalImageSource
@@ -51,7 +52,7 @@ class Cloud:
         name: str,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`name`: of the control process, unique in the cloud."""
+        """`configuration`: with its network backend chosen; `name`: of the control process, unique in the cloud."""
         self.database = database
         self._clock = clock
         self._name = name
@@ -64,6 +65,7 @@ class Cloud:
         )
         turned = observation.pulse("control_loop", "no operation moves on.", CONTROL_SECONDS)
         self._controller = Controller(database, self.engine, clock, name=name, turned=turned)
+        self._keeper = network.keeper(configuration.network, database, clock, since_boot)
         self.gate = Gate(database, self.engine, clock)
         self._owners = f"up:{_directory_id(data)}:"
         link = LocalLink(self.gate, self._owners + uuid.uuid4().hex[:12], clock)
@@ -103,6 +105,8 @@ class Cloud:
         if images.requeued:
             log.info("queued again, for their upload had died: images %s", ", ".join(images.requeued))
         self._controller.start()
+        if self._keeper is not None:
+            self._keeper.start()
         if agent_urls:
             self.serve_agents(agent_urls)
         if self.drivers:
@@ -121,6 +125,8 @@ class Cloud:
         """End in order: nothing new is begun, what is under way is reported; whether all of it has ended."""
         ended = self._station.stop() if self.drivers else True
         self._controller.stop()
+        if self._keeper is not None:
+            self._keeper.stop()
         for driver in self.drivers.values():
             driver.close()
         return ended

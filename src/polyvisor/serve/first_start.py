@@ -22,6 +22,7 @@ _CATALOG = (
     CatalogItem(type="image", name="polyvisor-image", path="/image"),
     CatalogItem(type="compute", name="polyvisor-compute", path="/compute/v2.1"),
 )
+_NETWORK = CatalogItem(type="network", name="polyvisor-network", path="/network")
 
 
 class FirstPasswords(Record):
@@ -41,8 +42,11 @@ def prepare(
     authority: Path | None,
     now: datetime,
     keep_endpoints: bool = False,
+    networks: bool = False,
 ) -> str:
     """Make what is missing, and write DIR/clouds.yaml; returns the cloud's id. Repeatable at any moment.
+
+    `networks`: whether the catalogue is to name the Networking API, too.
 
     Of several servers that begin at once, one makes the first users; only that one's clouds.yaml has their passwords.
     """
@@ -61,7 +65,7 @@ def prepare(
             FirstUser(name="demo", password=first.member, project="demo", role="member"),
         ),
         base_url=url,
-        catalog=_CATALOG,
+        catalog=(*_CATALOG, _NETWORK) if networks else _CATALOG,
         region=region,
         now=now,
         new_id=lambda: uuid.uuid4().hex,

@@ -22,7 +22,8 @@ def make_driver(wanted: HypervisorSettings, cloud_id: str, data: Path) -> Driver
     return make(wanted, cloud_id, data)
 
 
-def _settings(wanted: HypervisorSettings, kind: type[S]) -> S:
+def settings_of(wanted: HypervisorSettings, kind: type[S]) -> S:
+    """The settings of one connection as its driver's record. Raises Invalid."""
     try:
         return msgspec.convert(wanted.settings, kind)
     except msgspec.ValidationError as error:
@@ -33,21 +34,21 @@ def _kvm(wanted: HypervisorSettings, cloud_id: str, data: Path) -> Driver:
     from polyvisor.hypervisor.kvm.driver import KvmDriver
     from polyvisor.hypervisor.kvm.settings import KvmSettings
 
-    return KvmDriver(wanted.name, _settings(wanted, KvmSettings), cloud_id, data / "kvm" / wanted.name)
+    return KvmDriver(wanted.name, settings_of(wanted, KvmSettings), cloud_id, data / "kvm" / wanted.name)
 
 
 def _vsphere(wanted: HypervisorSettings, cloud_id: str, data: Path) -> Driver:
     from polyvisor.hypervisor.vsphere.driver import VsphereDriver
     from polyvisor.hypervisor.vsphere.settings import VsphereSettings
 
-    return VsphereDriver(wanted.name, _settings(wanted, VsphereSettings), cloud_id, data / "vsphere" / wanted.name)
+    return VsphereDriver(wanted.name, settings_of(wanted, VsphereSettings), cloud_id, data / "vsphere" / wanted.name)
 
 
 def _simulated(wanted: HypervisorSettings, _cloud_id: str, data: Path) -> Driver:
     from polyvisor.hypervisor.simulated.driver import SimulatedDriver
     from polyvisor.hypervisor.simulated.settings import SimulatedSettings
 
-    settings = _settings(wanted, SimulatedSettings)
+    settings = settings_of(wanted, SimulatedSettings)
     state = Path(settings.estate_path) if settings.estate_path else data / "simulated" / f"{wanted.name}.db"
     return SimulatedDriver(wanted.name, settings, state)
 

@@ -19,6 +19,7 @@ from polyvisor.api.identity.passwords import Passwords
 from polyvisor.api.identity.service import service as identity
 from polyvisor.api.image.service import service as image
 from polyvisor.api.kit.edge import Edge
+from polyvisor.api.network.service import service as network
 from polyvisor.model.errors import Invalid
 from polyvisor.model.record import Record
 from polyvisor.observe.health import with_health
@@ -30,6 +31,7 @@ from polyvisor.serve.databases import ask_whether_it_is_there, open_cloud_databa
 from polyvisor.serve.first_start import prepare
 from polyvisor.serve.http import HttpServer, bind, is_loopback
 from polyvisor.serve.image_store import open_image_store
+from polyvisor.serve.network import with_backend
 from polyvisor.serve.observation import Observation, ObserveSettings
 from polyvisor.serve.readiness import checks
 from polyvisor.serve.schema import bring_up_to_date, check_usable, look
@@ -77,6 +79,7 @@ def run(
     sys.setswitchinterval(SWITCH_SECONDS)
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    configuration = msgspec.structs.replace(configuration, network=with_backend(configuration))
     with _alone(data):
         host, port = listen_address(configuration.listen)
         sock = bind(host, port)
@@ -102,6 +105,7 @@ def run(
                     authority=certificate.authority if certificate else None,
                     now=utc_now(),
                     keep_endpoints=keep_endpoints,
+                    networks=configuration.network.backend != "none",
                 )
                 process = _Process(configuration, data, database, passwords, cloud_id, name, certificate)
                 return process.serve(sock, url, ready)
@@ -218,8 +222,15 @@ class _Process:
         return build_app(
             self._database,
             settings,
-            [self._cloud.images, passwords, configuration.compute, configuration.identity, configuration.image],
-            [identity, image, compute],
+            [
+                self._cloud.images,
+                passwords,
+                configuration.compute,
+                configuration.identity,
+                configuration.image,
+                configuration.network,
+            ],
+            [identity, image, compute, *([] if configuration.network.backend == "none" else [network])],
             clock=self._clock,
             observers=self._observation.api_observers(),
             tracing=self._observation.traces,

@@ -89,6 +89,16 @@ def test_it_carries_the_cloud_that_made_it() -> None:
     assert mark.get("cloud") == "c10d"
 
 
+@pytest.mark.parametrize("properties", [{}, {"hw_firmware_type": "uefi"}])
+def test_the_guest_s_software_knows_whose_metadata_to_look_for(properties: dict[str, str]) -> None:
+    """cloud-init's OpenStack source and ds-identify go by the name of the product."""
+    root = built(definition(properties))
+    system = {entry.get("name"): entry.text for entry in root.iterfind("sysinfo/system/entry")}
+    assert system["product"] == "OpenStack Nova"
+    assert system["uuid"] == system["serial"] == root.findtext("uuid")
+    assert attributes(root, "os/smbios") == {"mode": "sysinfo"}
+
+
 def test_the_backing_chain_is_declared_to_its_end() -> None:
     root = built(definition())
     backing = root.find("devices/disk/backingStore")

@@ -70,6 +70,7 @@ def build(definition: Definition) -> str:
         element("memory", str(spec.memory_mib), unit="MiB"),
         element("vcpu", str(spec.vcpus)),
         _os(definition),
+        _system(definition.spec),
         _features(definition),
         cpu(definition.settings, definition.virt_type, spec.vcpus),
         _clock(definition),
@@ -100,8 +101,9 @@ def _metadata(definition: Definition) -> Element:
 def _os(definition: Definition) -> Element:
     machine = definition.machine
     kind = element("type", "hvm", arch=definition.architecture, machine=machine.type)
+    shown = element("smbios", None, mode="sysinfo")
     if not machine.uefi:
-        return element("os", None, kind)
+        return element("os", None, kind, shown)
     wanted = "yes" if machine.secure_boot else "no"
     firmware = element(
         "firmware",
@@ -111,7 +113,22 @@ def _os(definition: Definition) -> Element:
     )
     # libvirt finds the firmware and its template of variables itself; the guest's own variables lie with its disks.
     loader = element("loader", None, secure="yes") if machine.secure_boot else None
-    return element("os", None, kind, firmware, loader, element("nvram", definition.files.nvram), firmware="efi")
+    nvram = element("nvram", definition.files.nvram)
+    return element("os", None, kind, shown, firmware, loader, nvram, firmware="efi")
+
+
+def _system(spec: GuestSpec) -> Element:
+    """What the guest reads of its machine (SMBIOS). Its software looks for the metadata service, and takes it for
+    OpenStack's, where the product has this name."""
+    told = {
+        "manufacturer": "OpenStack Foundation",
+        "product": "OpenStack Nova",
+        "serial": spec.server_id,
+        "uuid": spec.server_id,
+        "family": "Virtual Machine",
+    }
+    entries = [element("entry", value, name=name) for name, value in told.items()]
+    return element("sysinfo", None, element("system", None, *entries), type="smbios")
 
 
 def _features(definition: Definition) -> Element:

@@ -99,10 +99,15 @@ def test_calls_that_meet_have_a_link_each_and_leave_few_behind(bed: KvmBed) -> N
 def test_more_calls_than_links_wait_for_each_other(bed: KvmBed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "_MOST_LINKS", 1)
     connection = Connection("kvm-1", bed.host.uri)
-    go = threading.Event()
+    begun, go = threading.Event(), threading.Event()
+
+    def hang(_raw: Any) -> bool:
+        begun.set()
+        return go.wait(60)
+
     with ThreadPoolExecutor(2) as threads:
-        long = threads.submit(connection.run, lambda link: go.wait(60))
-        wait_until(long.running, lambda: "the call does not begin")
+        long = threads.submit(connection.run, hang)
+        assert begun.wait(60)
         with pytest.raises(Unreachable, match=r"1 calls to libvirt of kvm-1 were under way for 0\.2 s"):
             connection.run(lambda link: link.getHostname(), timeout_seconds=0.2)
         after = threads.submit(connection.run, lambda link: link.getHostname())

@@ -6,6 +6,9 @@ from typing import Any
 RELOCATING = ("server.evacuate", "server.move", "guest.remove", "host.drain")
 """Kinds that need several hosts: broken in tests/crash/test_every_relocation.py and tests/operate/test_drain.py."""
 
+INTERFACES = ("server.attach_interface", "server.detach_interface")
+"""Kinds that leave a server that runs: broken in tests/crash/test_every_interface.py."""
+
 
 def breaking(moment: str, error: BaseException, times: int = 1) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Wrap a step so that its first runs end with `error`, before or after they took effect."""

@@ -40,7 +40,7 @@ def make(tmp_path: Path) -> Iterator[Callable[[str], Places]]:
     made: list[Places] = []
 
     def clouds(way: str) -> Places:
-        made.append(Places(tmp_path, "a", "b", shared="shared" in way))
+        made.append(Places(tmp_path, "a", "b", shared="shared" in way, networked=True))
         return made[-1]
 
     yield clouds
@@ -90,6 +90,9 @@ def assert_arrived(cloud: Places, server: Server, disk: str | None) -> None:
     assert cloud.everything()["used"] == [
         (f"{name}-0001", *((1, 512, 1, 1) if name == other else (0, 0, 0, 0))) for name in cloud.names
     ]
+    ports = cloud.ports(server.id)
+    assert [(port.device_id, port.binding.host) for port in ports] == [(server.id, after.host)] * 2
+    assert cloud.cards(server.id) == [port.id for port in ports]
     assert cloud.disk(server.id) == disk
     assert cloud.migrations(server.id)[0].status == "completed"
     assert cloud.unfinished() == []

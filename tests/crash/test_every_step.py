@@ -10,20 +10,21 @@ from typing import Any
 import pytest
 
 from polyvisor.hypervisor.driver import HypervisorError, Unreachable
+from polyvisor.model.network_list import everything
 from polyvisor.model.operation import OperationState
 from polyvisor.model.order import ServerReboot, ServerTarget
 from polyvisor.model.power import Power
 from polyvisor.model.server import VmState
 from polyvisor.operate.kinds import KINDS
 from polyvisor.operate.retry import retry
-from tests.crash.breaking import RELOCATING, breaking
+from tests.crash.breaking import INTERFACES, RELOCATING, breaking
 from tests.operate.cloud import Cloud, Killed, replaced
 
 MOMENTS = ("before", "after")
 CHANGING = [
     kind
     for kind in KINDS
-    if kind.startswith("server.") and not kind.startswith("server.console") and kind not in RELOCATING
+    if kind.startswith("server.") and not kind.startswith("server.console") and kind not in (*RELOCATING, *INTERFACES)
 ]
 EVERY_STEP = [(kind, step.name) for kind in CHANGING for step in KINDS[kind].steps]
 EVERY_UNDO = [(kind, step.name) for kind in CHANGING for step in KINDS[kind].steps if step.undo_step is not None]
@@ -47,7 +48,7 @@ ENDS = {
 @pytest.fixture
 def cloud(tmp_path: Path, database_url: str) -> Iterator[Cloud]:
     """Room for exactly one server, and every operation gets one try."""
-    made = Cloud(tmp_path, database_url=database_url)
+    made = Cloud(tmp_path, database_url=database_url, networked=True)
     yield made
     made.close()
 
@@ -75,12 +76,21 @@ def assert_ended_as_asked(cloud: Cloud, kind: str, server_id: str) -> None:
     guests = [guest.server_id for guest in cloud.simulated.estate.guests()]
     if kind == "server.delete":
         assert server.deleted_at is not None
-        assert cloud.everything() == {"claims": [], "used": [("sim-0001", 0, 0, 0, 0)], "guests": []}
+        assert cloud.ports(server_id) == []
+        with cloud.database.read() as store:
+            [left] = store.port.list(everything())
+        assert (left.id, left.device_id, left.device_owner) == (cloud.given, "", "")
+        assert cloud.everything() == {"claims": [], "used": [("sim-0001", 0, 0, 0, 0)], "guests": [], "plugged": []}
         return
     assert (server.vm_state, server.power) == ENDS[kind]
     assert server.task_state is None
     assert guests == [server_id]
     assert cloud.everything()["used"] == [("sim-0001", 1, 512, 1, 1)]
+    ports = cloud.ports(server_id)
+    assert [(port.device_id, port.binding.host, port.binding.vif_type) for port in ports] == [
+        (server_id, "sim-0001", "simulated")
+    ] * 2
+    assert cloud.cards(server_id) == [port.id for port in ports]
 
 
 def run_until_killed(cloud: Cloud) -> None:

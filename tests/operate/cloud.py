@@ -14,10 +14,12 @@ from polyvisor.hypervisor.simulated import SimulatedDriver, SimulatedSettings
 from polyvisor.model.flavor import Flavor
 from polyvisor.model.image import ImageRef
 from polyvisor.model.link import Inventory, Lease, Report
+from polyvisor.model.network_list import everything
 from polyvisor.model.operation import UNFINISHED, Operation, OperationState
-from polyvisor.model.order import ServerCreate, ServerTarget
+from polyvisor.model.order import ServerCreate, ServerInterface, ServerTarget
 from polyvisor.model.place import PlaceRequest
-from polyvisor.model.server import Server, TaskState
+from polyvisor.model.port import Port
+from polyvisor.model.server import Server, ServerPort, TaskState
 from polyvisor.model.settings import ComputeSettings
 from polyvisor.operate import inventory
 from polyvisor.operate.engine import LEASE_SECONDS, Engine
@@ -26,6 +28,7 @@ from polyvisor.operate.step_run import StepRun, run_step
 from polyvisor.operate.tools import ControlTools
 from polyvisor.schedule.settings import ScheduleSettings
 from tests.databases import sqlite_url, with_tables
+from tests.operate.networks import VLAN, put_network, put_port
 
 FLAVOR = Flavor(id="1", name="m1", vcpus=1, memory_mib=512, root_gib=1, created_at=datetime(2026, 1, 1, tzinfo=UTC))
 IMAGE = ImageRef(
@@ -53,8 +56,10 @@ class Cloud:
         seed: int = 1,
         place: str = "sim",
         database_url: str = "",
+        networked: bool = False,
     ) -> None:
-        """`database_url`: where it keeps its records; a file of its own by default."""
+        """`database_url`: where it keeps its records; a file of its own by default. `networked`: each server has a
+        port that was made for it; the first has the one that was there before as well."""
         self.directory, self.seed, self.place = directory, seed, place
         self.compute, self.schedule = compute, schedule
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,6 +72,16 @@ class Cloud:
         self.kinds = dict(KINDS)
         self.restart()
         self.take_inventory()
+        self.networked = networked
+        if networked:
+            self._put_networks()
+
+    def _put_networks(self) -> None:
+        with self.database.write() as store:
+            self.network = put_network(store, 1, project_id="p", now=self.now)
+            self.given = put_port(
+                store, self.new_id(), put_network(store, 2, project_id="p", now=self.now, segment=VLAN), self.now
+            ).id
 
     def restart(self) -> None:
         """A new process: all that the old one had in memory is gone."""
@@ -103,6 +118,7 @@ class Cloud:
         server = Server(
             id=id, name=name, project_id="p", user_id="u", hostname=name, flavor=FLAVOR, image=IMAGE,
             reservation_id="r", task_state=TaskState.SCHEDULING, created_at=self.now, updated_at=self.now,
+            ports=self._put_ports(id) if self.networked else (),
         )  # fmt: skip
         request = PlaceRequest(server_id=id, project_id="p", vcpus=1, memory_mib=512, disk_gib=1, image=IMAGE)
         order = ServerCreate(server=server, request=request, project_name="project", admin_password="once")
@@ -110,6 +126,31 @@ class Cloud:
             store.server.create([server])
         self.begin("server.create", id, order)
         return id
+
+    def _put_ports(self, server_id: str) -> tuple[ServerPort, ...]:
+        owner = {"device_id": server_id, "device_owner": "compute:nova"}
+        with self.database.write() as store:
+            made = put_port(store, self.new_id(), self.network, self.now, **owner)
+            ports = (ServerPort(port_id=made.id, made=True, tag="first"),)
+            given = store.port.get(self.given)
+            if given.device_id:
+                return ports
+            store.port.change(given, owner, self.now)
+            return (*ports, ServerPort(port_id=given.id))
+
+    def ask_to_attach(self, server_id: str, *, made: bool = True) -> str:
+        """What the API does, with a new port, or with one that was there before; returns the port's id."""
+        owner = {"device_id": server_id, "device_owner": "compute:nova"}
+        with self.database.write() as store:
+            port = put_port(store, self.new_id(), self.network, self.now, **owner)
+            server = store.server.get(server_id)
+            store.server.change(server_id, ports=(*server.ports, ServerPort(port_id=port.id, made=made)))
+        self.begin("server.attach_interface", server_id, ServerInterface(server_id=server_id, port_id=port.id))
+        return port.id
+
+    def ask_to_detach(self, server_id: str, port_id: str) -> str:
+        """What the API does; returns the operation's id."""
+        return self.begin("server.detach_interface", server_id, ServerInterface(server_id=server_id, port_id=port_id))
 
     def ask_for_end(self, server_id: str) -> str:
         """What the API does; returns the operation's id."""
@@ -171,6 +212,18 @@ class Cloud:
         with self.database.read() as store:
             return store.server.get(id, deleted=True)
 
+    def ports(self, server_id: str) -> list[Port]:
+        """The server's, in the order of its cards."""
+        with self.database.read() as store:
+            server = store.server.get(server_id, deleted=True)
+            found = store.port.of_ids([port.port_id for port in server.ports])
+        return [found[port.port_id] for port in server.ports]
+
+    def cards(self, server_id: str) -> list[str]:
+        """The ports that its guest has a card for, in order."""
+        [guest] = [each for each in self.simulated.estate.guests() if each.server_id == server_id]
+        return [nic.port_id for nic in guest.nics]
+
     def everything(self) -> dict[str, Any]:
         """All that may be left over: guests, claims, and what hosts think they have given away."""
         with self.database.read() as store:
@@ -179,8 +232,10 @@ class Cloud:
                 (host.name, host.used_vcpus, host.used_memory_mib, host.used_disk_gib, host.servers)
                 for host in store.host.list()
             ]
+            bound = store.port.list(everything()) if self.networked else []
+            plugged = sorted((port.device_id, port.binding.host) for port in bound if port.binding.host)
         guests = sorted((guest.server_id, guest.host, guest.power) for guest in self.simulated.estate.guests())
-        return {"claims": claims, "used": used, "guests": guests}
+        return {"claims": claims, "used": used, "guests": guests, "plugged": plugged}
 
 
 def replaced(kinds: dict[str, Any], kind: str, step: str, part: str, by: Callable[[Callable[..., Any]], Any]) -> None:

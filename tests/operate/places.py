@@ -32,7 +32,13 @@ class Places(Cloud):
     """Several places; `shared=True`: their hosts reach the same storage."""
 
     def __init__(
-        self, directory: Path, *names: str, shared: bool = False, database_url: str = "", image: bool = True
+        self,
+        directory: Path,
+        *names: str,
+        shared: bool = False,
+        database_url: str = "",
+        image: bool = True,
+        networked: bool = False,
     ) -> None:
         self.names = names
         storage = str(directory / "storage") if shared else ""
@@ -47,7 +53,9 @@ class Places(Cloud):
                 clock=lambda: self.now.timestamp(),
                 sleep=lambda seconds: None,
             )
-        super().__init__(directory, settings, NO_RESERVE, EXACT, place=names[0], database_url=database_url)
+        super().__init__(
+            directory, settings, NO_RESERVE, EXACT, place=names[0], database_url=database_url, networked=networked
+        )
         self.look_around()
         self.look_around()  # a second time, when each host has seen the other's mark
         if image:
@@ -155,6 +163,12 @@ class Places(Cloud):
         return [
             (name, guest.server_id) for name, driver in sorted(self.drivers.items()) for guest in driver.estate.guests()
         ]
+
+    def cards(self, server_id: str) -> list[str]:
+        """The ports that its guest has a card for, wherever it is."""
+        guests = [each for driver in self.drivers.values() for each in driver.estate.guests()]
+        [guest] = [each for each in guests if each.server_id == server_id]
+        return [nic.port_id for nic in guest.nics]
 
     def disk(self, server_id: str) -> str | None:
         """What tells a server's shared disks from others; None where there are none."""

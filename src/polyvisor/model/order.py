@@ -43,6 +43,13 @@ class HostForgetImages(Told):
     host: str
 
 
+class ServerInterface(Told):
+    """`server.attach_interface`, `server.detach_interface`: a port of the server's."""
+
+    server_id: str
+    port_id: str
+
+
 class ServerEvacuate(Told):
     """`server.evacuate`: bring a server up elsewhere, as its host is down; or, with `leaving`, as it is to be empty."""
 

@@ -9,6 +9,7 @@ from polyvisor.operate.host_forget_images import host_forget_images
 from polyvisor.operate.server_create import server_create
 from polyvisor.operate.server_delete import server_delete
 from polyvisor.operate.server_evacuate import server_evacuate
+from polyvisor.operate.server_interface import server_attach_interface, server_detach_interface
 from polyvisor.operate.server_look import server_console, server_console_log
 from polyvisor.operate.server_move import server_move
 from polyvisor.operate.server_power import (
@@ -33,6 +34,8 @@ KINDS: dict[str, Operation[Any]] = {
         server_unpause,
         server_suspend,
         server_resume,
+        server_attach_interface,
+        server_detach_interface,
         server_evacuate,
         server_move,
         guest_remove,

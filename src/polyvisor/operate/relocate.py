@@ -9,11 +9,13 @@ from polyvisor.model.errors import Conflict, NotFound
 from polyvisor.model.host import Host, HypervisorType, disks_shared
 from polyvisor.model.image import ImageStatus
 from polyvisor.model.migration import Migration, MigrationStatus, MigrationType
+from polyvisor.model.nic import Nic
 from polyvisor.model.operation import Operation as Row
 from polyvisor.model.order import ServerCreate
 from polyvisor.model.place import PlaceRequest, Plan
 from polyvisor.model.record import Record
 from polyvisor.model.server import Server
+from polyvisor.operate import server_ports
 from polyvisor.operate.guest_remove import places_with_remains
 from polyvisor.operate.tools import ControlTools
 from polyvisor.store.store import Store
@@ -30,6 +32,8 @@ class Left(Record):
     """Whether it is to run once it has arrived."""
     keeps_disks: bool
     """Whether other hosts reach its disks; else they are made anew."""
+    nics: tuple[Nic, ...] = ()
+    """Its ports, as they are plugged there."""
 
 
 class Arriving(Record):
@@ -38,6 +42,8 @@ class Arriving(Record):
     host: str
     place: str
     zone: str
+    nics: tuple[Nic, ...] = ()
+    """Its ports, as they will be plugged there: they are bound to it shortly before it starts there."""
 
 
 class HostChanged(Exception):
@@ -109,7 +115,10 @@ def claim_elsewhere(
     Raises NoHost, and HostChanged where the host is not as it was any more (choose again); then the claim is where it
     was.
     """
-    request = msgspec.structs.replace(request, passed_over=_passed_over(store, request, left))
+    ports = store.server.get(request.server_id).ports
+    request = msgspec.structs.replace(
+        request, passed_over=_passed_over(store, request, left), networks=server_ports.needs(store, ports)
+    )
     with store.savepoint():
         _give_back(store, tools, request.server_id)
         plan = tools.estate.plan(store, request, tools.chance.getrandbits(32))
@@ -128,7 +137,7 @@ def claim_elsewhere(
         target_address=target.report.address,
         updated_at=now,
     )
-    return Arriving(host=plan.host, place=plan.place, zone=target.zone)
+    return Arriving(host=plan.host, place=plan.place, zone=target.zone, nics=server_ports.nics(store, ports, target))
 
 
 def claim_back(store: Store, tools: ControlTools, request: PlaceRequest, left: Left, now: datetime) -> None:
@@ -147,6 +156,16 @@ def claim_back(store: Store, tools: ControlTools, request: PlaceRequest, left: L
         raise Conflict(f"Host {host.name} changed at this very moment; it is tried again.")
     tools.estate.claimed(store, host.name)
     store.server.change(server.id, host=left.host, place=left.place, zone=left.zone, member="", updated_at=now)
+
+
+def plug(store: Store, server_id: str, host: str, now: datetime) -> None:
+    """The server's ports are bound to this host; to none where it is no more. Raises Conflict where it cannot carry
+    their networks."""
+    ports = store.server.get(server_id, deleted=True).ports
+    try:
+        server_ports.bind(store, ports, store.host.get(host), now)
+    except NotFound:
+        server_ports.unbind(store, ports, now)
 
 
 def _give_back(store: Store, tools: ControlTools, server_id: str) -> None:

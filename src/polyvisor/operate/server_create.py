@@ -3,10 +3,12 @@
 import msgspec
 
 from polyvisor.model.claim import Claim
+from polyvisor.model.nic import Nic
 from polyvisor.model.order import ServerCreate
 from polyvisor.model.power import Power
 from polyvisor.model.record import Record
 from polyvisor.model.server import Fault, TaskState, VmState
+from polyvisor.operate import server_ports
 from polyvisor.operate.definition import Again, Operation, Restart, Run, control, place_of
 from polyvisor.operate.guest import specification
 
@@ -19,6 +21,8 @@ class Claimed(Record):
     host: str
     place: str
     zone: str
+    nics: tuple[Nic, ...] = ()
+    """Its ports, as they are plugged there."""
 
 
 class Prepared(Record):
@@ -29,9 +33,10 @@ class Prepared(Record):
 
 @server_create.step(at=control)
 def claim(run: Run[ServerCreate]) -> Claimed | Again:
-    """Choose a host, and hold its resources under the server's id."""
-    request = msgspec.structs.replace(run.args.request, avoid=run.args.request.avoid | _tried(run))
-    server_id, store = run.args.server.id, run.store
+    """Choose a host, hold its resources under the server's id, and bind the server's ports to it."""
+    server_id, ports, store = run.args.server.id, run.args.server.ports, run.store
+    tried = run.args.request.avoid | _tried(run)
+    request = msgspec.structs.replace(run.args.request, avoid=tried, networks=server_ports.needs(store, ports))
     _give_back(run)  # what an earlier run of this step holds must not stand in its own way
     plan = run.tools.estate.plan(store, request, run.tools.chance.getrandbits(32))
     wanted = Claim(
@@ -45,22 +50,24 @@ def claim(run: Run[ServerCreate]) -> Claimed | Again:
         run.tools.estate.forget()
         return Again(0)
     run.tools.estate.claimed(store, plan.host)
-    zone = store.host.get(plan.host).zone
+    host = store.host.get(plan.host)
+    nics = server_ports.bind(store, ports, host, run.now)
     store.server.change(
         server_id,
         host=plan.host,
         place=plan.place,
-        zone=zone,
+        zone=host.zone,
         task_state=TaskState.SPAWNING,
         updated_at=run.now,
     )
-    return Claimed(host=plan.host, place=plan.place, zone=zone)
+    return Claimed(host=plan.host, place=plan.place, zone=host.zone, nics=nics)
 
 
 @claim.undo
 def release(run: Run[ServerCreate]) -> None:
-    """Give the resources back."""
+    """Give the resources back. Its ports stay the server's, and are plugged nowhere."""
     _give_back(run)
+    server_ports.unbind(run.store, run.args.server.ports, run.now)
     run.store.server.change(run.args.server.id, host=None, place=None, zone="", member="")
 
 
@@ -77,7 +84,7 @@ def prepare_image(run: Run[ServerCreate]) -> Prepared:
 def make(run: Run[ServerCreate]) -> None:
     """Make the guest with its disks, powered off."""
     claimed = run.of(claim)
-    spec = specification(run.args, claimed.zone)
+    spec = specification(run.args, claimed.zone, claimed.nics)
     run.driver.create(claimed.host, run.of(prepare_image).datastore, spec, run.source, run.progress)
 
 

@@ -4,6 +4,7 @@ from polyvisor.model.order import ServerTarget
 from polyvisor.model.power import Power
 from polyvisor.model.record import Record
 from polyvisor.model.server import Fault, VmState
+from polyvisor.operate import server_ports
 from polyvisor.operate.definition import Operation, Restart, Run, control, place_of
 
 server_delete = Operation("server.delete", ServerTarget)
@@ -32,7 +33,9 @@ def destroy(run: Run[ServerTarget]) -> None:
 
 @server_delete.step(at=control)
 def finish(run: Run[ServerTarget]) -> None:
-    """Give back its resources, and mark the record as deleted."""
+    """Give back its resources and its ports, and mark the record as deleted."""
+    server = run.store.server.get(run.args.server_id, deleted=True)
+    server_ports.give_up(run.store, server, [port.port_id for port in server.ports], run.now)
     released = run.store.host.release(run.args.server_id)
     if released is not None:
         run.tools.estate.claimed(run.store, released)

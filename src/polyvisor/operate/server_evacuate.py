@@ -12,7 +12,7 @@ from polyvisor.model.place import PlaceRequest
 from polyvisor.model.power import Power
 from polyvisor.model.record import Record
 from polyvisor.model.server import Fault, TaskState, VmState
-from polyvisor.operate import relocate
+from polyvisor.operate import relocate, server_ports
 from polyvisor.operate.definition import Again, Operation, Restart, Run, control, place_of
 from polyvisor.operate.guest import specification
 from polyvisor.operate.relocate import Arriving, Left
@@ -48,6 +48,7 @@ def leave(run: Run[ServerEvacuate]) -> Leaving:
         zone=source.zone,
         runs=server.vm_state in (VmState.ACTIVE, VmState.ERROR) and not asked.stay_stopped,
         keeps_disks=keeps,
+        nics=server_ports.nics(store, server.ports, source),
     )
     relocate.record(store, run.row, server, left, MigrationType.EVACUATION, run.now)
     if not keeps:
@@ -107,7 +108,7 @@ def make(run: Run[ServerEvacuate]) -> None:
     """Make the guest, powered off: on the disks it had, or on new ones."""
     asked, arriving = run.args, run.of(claim)
     order = relocate.as_order(asked.server, asked.project_name, asked.admin_password)
-    spec = specification(order, arriving.zone)
+    spec = specification(order, arriving.zone, arriving.nics)
     if run.of(leave).left.keeps_disks:
         with_shared_disks(run.driver).take_over(arriving.host, spec, run.source, run.progress)
         return
@@ -129,8 +130,16 @@ def unmake(run: Run[ServerEvacuate]) -> None:
 
 @server_evacuate.step(at=control)
 def confirm(run: Run[ServerEvacuate]) -> None:
-    """The last look before it is started: did its host come back meanwhile, the server stays there."""
+    """The last look before it is started: did its host come back meanwhile, the server stays there. Else its ports
+    are plugged where it goes, and no more where it was."""
     _check_needed(_source(run), run.args)
+    relocate.plug(run.store, run.args.server.id, run.of(claim).host, run.now)
+
+
+@confirm.undo
+def plug_back(run: Run[ServerEvacuate]) -> None:
+    """Its ports are plugged where it was."""
+    relocate.plug(run.store, run.args.server.id, run.of(leave).left.host, run.now)
 
 
 @server_evacuate.step(at=place_of(claim), patience_seconds=300)

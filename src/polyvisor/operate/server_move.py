@@ -1,15 +1,18 @@
 """Moves a server to another host that reaches its disks: shut down, boot there, start where it ran (a cold move)."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from polyvisor.hypervisor.driver import GuestSpec, with_shared_disks
 from polyvisor.model.errors import Conflict
 from polyvisor.model.migration import MigrationStatus, MigrationType
+from polyvisor.model.nic import Nic
 from polyvisor.model.operation import CONTROL
 from polyvisor.model.order import ServerMove
 from polyvisor.model.power import Power
 from polyvisor.model.server import TaskState, VmState
-from polyvisor.operate import relocate
+from polyvisor.operate import relocate, server_ports
 from polyvisor.operate.definition import Again, Operation, Restart, Run, control, place_of
 from polyvisor.operate.guest import specification
 from polyvisor.operate.relocate import Arriving, Left
@@ -34,6 +37,7 @@ def leave(run: Run[ServerMove]) -> Left:
         zone=source.zone,
         runs=server.vm_state is VmState.ACTIVE,
         keeps_disks=True,
+        nics=server_ports.nics(store, server.ports, source),
     )
     relocate.record(store, run.row, server, left, MigrationType.MIGRATION, run.now)
     store.server.change(server.id, task_state=TaskState.MIGRATING, updated_at=run.now)
@@ -80,14 +84,27 @@ def let_go(run: Run[ServerMove]) -> None:
 def take_back(run: Run[ServerMove]) -> None:
     """The old host has it again."""
     left = run.of(leave)
-    with_shared_disks(run.driver).take_over(left.host, _specification(run, left.zone), run.source, run.progress)
+    spec = _specification(run, left.zone, left.nics)
+    with_shared_disks(run.driver).take_over(left.host, spec, run.source, run.progress)
+
+
+@server_move.step(at=control)
+def plug(run: Run[ServerMove]) -> None:
+    """Its ports are plugged where it goes, and no more where it was: not sooner, for it ran there until now."""
+    relocate.plug(run.store, run.args.server.id, run.of(claim).host, run.now)
+
+
+@plug.undo
+def plug_back(run: Run[ServerMove]) -> None:
+    """Its ports are plugged where it was."""
+    relocate.plug(run.store, run.args.server.id, run.of(leave).host, run.now)
 
 
 @server_move.step(at=place_of(claim))
 def take_over(run: Run[ServerMove]) -> None:
     """Make the guest on its disks, powered off."""
     arriving = run.of(claim)
-    spec = _specification(run, arriving.zone)
+    spec = _specification(run, arriving.zone, arriving.nics)
     with_shared_disks(run.driver).take_over(arriving.host, spec, run.source, run.progress)
 
 
@@ -138,8 +155,8 @@ def give_up(run: Run[ServerMove]) -> Restart | None:
     return None
 
 
-def _specification(run: Run[ServerMove], zone: str) -> GuestSpec:
-    return specification(relocate.as_order(run.args.server, run.args.project_name), zone)
+def _specification(run: Run[ServerMove], zone: str, nics: Sequence[Nic]) -> GuestSpec:
+    return specification(relocate.as_order(run.args.server, run.args.project_name), zone, nics)
 
 
 def _tried(run: Run[ServerMove]) -> frozenset[str]:

@@ -34,8 +34,10 @@ class Switch:
         return bool(rows[0][0] == "netdev")
 
     def reach(self) -> Reach:
-        """Which networks ovn-controller connects guests to (ovn-controller(8), external_ids of Open_vSwitch); none where
-        Open vSwitch is not installed, not running or not OVN's."""
+        """Which networks ovn-controller connects guests to (ovn-controller(8), external_ids of Open_vSwitch).
+
+        None where Open vSwitch is not installed, not running or not OVN's.
+        """
         try:
             rows = self._ask("--columns=external_ids", "list", "Open_vSwitch")
         except HypervisorError:

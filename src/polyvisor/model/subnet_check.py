@@ -121,6 +121,14 @@ def check_apart(subnet: Subnet, others: Iterable[Subnet]) -> None:
             )
 
 
+def canonical_address(text: str) -> str:
+    """An address as it is kept. Raises Invalid."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise invalid(f"'{text[:64]}' is not a valid IP address.") from None
+
+
 def canonical_route(destination: str, nexthop: str) -> HostRoute:
     """A route as it is kept. Raises Invalid."""
     try:

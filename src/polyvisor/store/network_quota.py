@@ -60,7 +60,7 @@ class NetworkQuotas:
 
     def limits(self, project_id: str) -> dict[str, int]:
         """Every limit of a project; -1 = as much as there is. One statement."""
-        own = dict(self._sql.execute(_limits, {"of": project_id}).tuples().all())
+        own = {row.resource: row.hard_limit for row in self._sql.execute(_limits, {"of": project_id})}
         return {**DEFAULTS, **own}
 
     def used(self, project_id: str) -> dict[str, int]:
@@ -71,7 +71,7 @@ class NetworkQuotas:
             .where(table.c.project_id == project_id)
             for name, table in COUNTED.items()
         ]
-        found = dict(self._sql.execute(union_all(*parts)).tuples().all())
+        found = {row.resource: row.used for row in self._sql.execute(union_all(*parts))}
         return {name: int(found.get(name, 0)) for name in DEFAULTS}
 
     def of_projects(self) -> dict[str, dict[str, int]]:

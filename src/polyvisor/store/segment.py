@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, ForeignKey, Integer, Row, String, Table, exists, insert, or_, select
+from sqlalchemy import Column, ColumnElement, ForeignKey, Integer, Row, String, Table, exists, func, insert, or_, select
 
 from polyvisor.model.errors import Conflict, Unavailable
 from polyvisor.model.network import Network, NetworkType, Segment, SegmentRef
@@ -126,6 +126,33 @@ class Segments(StandardNoun[Segment]):
                     return msgspec.structs.replace(wanted, segmentation_id=number)
             at += _WINDOW
         return None
+
+    def create(self, record: Segment, network: Network, *, settings: NetworkSettings) -> Segment:
+        """One more segment of a network that the caller has got in this transaction. Raises Invalid and Conflict."""
+        [carried] = self.choose([record.carried], network_id=network.id, settings=settings)
+        chosen = msgspec.structs.replace(record, carried=carried)
+        last = select(func.max(segment.c.position)).where(segment.c.network_id == network.id)
+        self.add([chosen], (self._sql.execute(last).scalar() or 0) + 1)
+        self._store.network.change(network, {"segments": (*network.segments, carried)}, record.created_at)
+        return chosen
+
+    def delete(self, record: Segment, now: datetime) -> None:
+        """Take a segment from its network. Raises Conflict for its last one, and while subnets are on it."""
+        network = self._store.network.get(record.network_id)
+        if len(network.segments) <= 1:
+            raise Conflict(
+                f"Segment '{record.id}' cannot be deleted: it is the only one of network {network.id}, which goes with "
+                "its network.",
+                kind="SegmentInUse",
+            )
+        if any(each.segment_id == record.id for each in self._store.subnet.of_networks([network.id])):
+            raise Conflict(
+                f"Segment '{record.id}' cannot be deleted: The segment is still associated with subnet(s).",
+                kind="SegmentInUse",
+            )
+        self._remove([record.id])
+        left = tuple(each for each in network.segments if each != record.carried)
+        self._store.network.change(network, {"segments": left}, now)
 
     def insert(self, network: Network, carried: Sequence[SegmentRef], now: datetime) -> None:
         """Write down the segments of a new network."""

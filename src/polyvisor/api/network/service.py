@@ -2,12 +2,27 @@
 
 from polyvisor.api.kit import Service
 from polyvisor.api.kit.errors import neutron_form
-from polyvisor.api.network import network, tag
+from polyvisor.api.network import (
+    address_scope,
+    network,
+    port,
+    segment,
+    subnet,
+    subnet_create,
+    subnet_pool,
+    tag,
+)
 from polyvisor.api.network.tag import tags_of
 from polyvisor.api.network.version import neutron_root, neutron_version
 
 _NOUNS = (
+    address_scope,
     network,
+    port,
+    segment,
+    subnet,
+    subnet_create,
+    subnet_pool,
     tag,
 )
 
@@ -16,8 +31,17 @@ service = Service(
     "/network",
     "/v2.0",
     resources=[
+        address_scope.address_scopes,
         network.networks,
         tags_of("/networks", lambda call: call.store.network),
+        port.ports,
+        tags_of("/ports", lambda call: call.store.port),
+        segment.segments,
+        subnet.subnets,
+        subnet_create.subnet_create,
+        tags_of("/subnets", lambda call: call.store.subnet),
+        subnet_pool.subnet_pools,
+        tags_of("/subnetpools", lambda call: call.store.subnet_pool),
     ],
     rules=[rule for noun in _NOUNS for rule in noun.RULES],
     root_document=neutron_root,

@@ -167,6 +167,9 @@ class ServerFilter(Told):
     name_like: str | None = None
     """A regular expression."""
     hostname_like: str | None = None
+    ip_like: str | None = None
+    """A regular expression on the IPv4 addresses of its ports."""
+    ip6_like: str | None = None
     tags: tuple[str, ...] = ()
     """All of these."""
     changed_since: datetime | None = None

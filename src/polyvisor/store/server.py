@@ -36,6 +36,7 @@ from polyvisor.model.image import ImageRef
 from polyvisor.model.power import Power
 from polyvisor.model.server import Fault, Server, ServerFilter, ServerPort, TaskState, VmState
 from polyvisor.store.locking import to_change
+from polyvisor.store.server_address import has_address_like
 from polyvisor.store.tables import Json, Moment, Word, metadata
 
 if TYPE_CHECKING:
@@ -275,11 +276,17 @@ def _conditions(wanted: ServerFilter) -> list[ColumnElement[bool]]:
         found.append(or_(server.c.task_state.is_(None), server.c.task_state.not_in(wanted.not_task_states)))
     # Tags hold neither quote nor comma, so this finds whole ones only.
     found.extend(type_coerce(server.c.tags, Text).contains(f'"{tag}"', autoescape=True) for tag in wanted.tags)
+    found.extend(_addresses(wanted))
     if wanted.changed_since is not None:
         found.append(server.c.updated_at >= wanted.changed_since)
     if wanted.changed_before is not None:
         found.append(server.c.updated_at <= wanted.changed_before)
     return found
+
+
+def _addresses(wanted: ServerFilter) -> list[ColumnElement[bool]]:
+    patterns = ((wanted.ip_like, 4), (wanted.ip6_like, 6))
+    return [has_address_like(server, pattern, version) for pattern, version in patterns if pattern is not None]
 
 
 def _condition(kind: str, column: Column[Any], value: Any) -> ColumnElement[bool]:

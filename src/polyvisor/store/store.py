@@ -51,6 +51,7 @@ from polyvisor.store.router_interface import RouterInterfaces
 from polyvisor.store.security_group import SecurityGroupRules, SecurityGroups
 from polyvisor.store.segment import Segments
 from polyvisor.store.server import Servers
+from polyvisor.store.server_port import ServerPorts
 from polyvisor.store.server_password import ServerPasswords
 from polyvisor.store.signals import Signals
 from polyvisor.store.subnet import Subnets
@@ -334,6 +335,11 @@ class Store:
     def server_password(self) -> ServerPasswords:
         """Passwords that guests have posted."""
         return ServerPasswords(self)
+
+    @cached_property
+    def server_port(self) -> ServerPorts:
+        """Servers' ports, as lists of servers show them."""
+        return ServerPorts(self)
 
     @cached_property
     def application_credential(self) -> ApplicationCredentials:

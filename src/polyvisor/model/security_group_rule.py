@@ -214,7 +214,7 @@ def refuse_duplicates(new: list[SecurityGroupRule], known: tuple[SecurityGroupRu
 def first_rules(group: SecurityGroup, ids: list[str], now: datetime, *, default: bool) -> list[SecurityGroupRule]:
     """The rules that a new group begins with: all the way out, and for a project's default group in from itself.
 
-    `ids` are four fresh ones.
+    `ids` are fresh ones: two, and for a default group four.
     """
     wanted: list[tuple[str, str, str | None]] = [("egress", ethertype, None) for ethertype in ETHERTYPES]
     if default:

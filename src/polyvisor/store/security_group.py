@@ -67,8 +67,9 @@ class SecurityGroups(StandardNoun[SecurityGroup]):
         return {**super().derived(viewer), "rules": rules}
 
     def create(self, group: SecurityGroup, rule_ids: list[str]) -> SecurityGroup:
-        """A new group, with the rules that every new group has. `rule_ids` are two fresh ids."""
-        rules = tuple(first_rules(group, rule_ids, group.created_at, default=False))
+        """A new group, with the rules that every new group has. `rule_ids` are two fresh ids. Raises Conflict."""
+        self._store.network_quota.check(group.project_id, security_group=1, security_group_rule=len(rule_ids))
+        rules = tuple(first_rules(group, sorted(rule_ids), group.created_at, default=False))
         self._add([group])
         self._store.security_group_rule.insert(rules)
         return msgspec.structs.replace(group, rules=rules)
@@ -173,8 +174,9 @@ class SecurityGroupRules(StandardNoun[SecurityGroupRule]):
         return or_(security_group_rule.c.project_id == viewer, of_own)
 
     def create(self, group: SecurityGroup, rules: list[SecurityGroupRule], now: datetime) -> None:
-        """New rules of a group that was read in this transaction. Raises Conflict for one that is there already."""
+        """New rules of a group that was read in this transaction. Raises Conflict: over quota, or there already."""
         refuse_duplicates(rules, group.rules)
+        self._store.network_quota.check(rules[0].project_id, security_group_rule=len(rules))
         self.insert(rules)
         self._store.security_group.rules_changed([group.id], now)
 

@@ -17,7 +17,8 @@ from polyvisor.network.metadata.space import Trouble
 from polyvisor.operate.link import LinkDown
 from polyvisor.operate.metadata_station import MetadataStation, outer_name
 from polyvisor.serve.configuration import parse
-from polyvisor.serve.metadata import LocalMetadataLink, station_maker
+from polyvisor.serve.local_metadata import LocalMetadataLink
+from polyvisor.serve.metadata import station_maker
 from testbed.netns import Network
 from testbed.process import wait_for
 from tests.api.metadata import crawl

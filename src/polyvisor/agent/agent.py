@@ -13,6 +13,7 @@ from polyvisor.agent.fence import Fence, boot_id
 from polyvisor.agent.files import AgentFiles
 from polyvisor.agent.image_source import LinkImageSource
 from polyvisor.agent.link import HttpLink
+from polyvisor.agent.metadata_link import HttpMetadataLink
 from polyvisor.agent.notify import notify, watchdog_seconds
 from polyvisor.agent.renewal import Renewal
 from polyvisor.agent.servers import Servers
@@ -23,6 +24,8 @@ from polyvisor.model.link import Role
 from polyvisor.model.settings import OperateSettings
 from polyvisor.operate.kinds import KINDS
 from polyvisor.operate.link import Link
+from polyvisor.operate.metadata_link import MetadataLink
+from polyvisor.operate.metadata_station import MetadataStation
 from polyvisor.operate.station import Station
 from polyvisor.operate.turned_off import TurnedOff
 from polyvisor.operate.watch import UNWATCHED, Watch
@@ -55,9 +58,11 @@ class Agent:
         steady: Callable[[], float] = since_boot,
         watch: Watch = UNWATCHED,
         counted: Callable[[Link], Link] = lambda link: link,
+        guests: Callable[[MetadataLink], MetadataStation] | None = None,
     ) -> None:
         """`driver_kinds`: place → "kvm", "vsphere" or "simulated"; `counted` puts something before the link that counts
-        its calls. Raises Invalid when it has not joined.
+        its calls; `guests` makes what hears guests that ask for metadata, where this machine has some. Raises Invalid
+        when it has not joined.
         """
         self._files, self._drivers, self._driver_kinds = files, drivers, driver_kinds
         self._now, self._steady = now, steady
@@ -81,6 +86,7 @@ class Agent:
             turned_off=turned_off,
         )
         self._fence = Fence(self._station.holds, drivers, steady, files.path(FENCE_FILE), boot_id(), turned_off)
+        self._guests = guests(HttpMetadataLink(self._servers, self._session)) if guests is not None else None
         self._renewal = Renewal(files, self._servers, self._session, now)
 
     @property
@@ -97,6 +103,8 @@ class Agent:
         self._station.start()
         self._fence.start()
         self._renewal.start()
+        if self._guests is not None:
+            self._guests.start()
         log.info("the agent %s serves %s", self._identity.name, ", ".join(self._drivers) or "nothing")
         notify("READY=1", f"STATUS=serves {len(self._drivers)} places")
         try:
@@ -122,6 +130,8 @@ class Agent:
 
     def _stop(self, patience_seconds: float) -> bool:
         self._fence.stop()
+        if self._guests is not None:
+            self._guests.stop()
         ended = self._station.stop(patience_seconds)
         self._renewal.stop()
         self._servers.close()

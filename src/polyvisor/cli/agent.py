@@ -118,6 +118,7 @@ def run(
     from polyvisor.agent.files import KEY_AND_CERTIFICATE, AgentFiles
     from polyvisor.serve.hypervisors import make_driver
     from polyvisor.serve.logs import log_to_stderr
+    from polyvisor.serve.metadata import station_maker
     from polyvisor.serve.observation import Observation, ObserveSettings
 
     os.umask(0o077)
@@ -139,6 +140,7 @@ def run(
             configuration.operate,
             watch=observation.watch,
             counted=observation.counted,
+            guests=station_maker(configuration.hypervisor),
         )
         observation.station(agent.station, kinds)
         observation.files({"data": files.directory}, {"agent": files.path(KEY_AND_CERTIFICATE)})

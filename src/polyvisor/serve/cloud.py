@@ -23,6 +23,8 @@ from polyvisor.serve import network
 from polyvisor.serve.configuration import Configuration
 from polyvisor.serve.hypervisors import make_driver
 from polyvisor.serve.image_source import LocalImageSource
+from polyvisor.serve.local_metadata import LocalMetadataLink
+from polyvisor.serve.metadata import station_maker
 from polyvisor.serve.observation import Observation
 from polyvisor.store.database import Database
 from polyvisor.store.store import Store
@@ -83,6 +85,8 @@ class Cloud:
             inventory_seconds=configuration.operate.inventory_seconds,
             watch=observation.watch,
         )
+        make = station_maker(configuration.hypervisor)
+        self._guests = make(LocalMetadataLink(database, tuple(self.drivers))) if make is not None else None
         observation.station(self._station, kinds)
         observation.store(database, clock)
         self.observers = list(self._station.observers.values())
@@ -111,6 +115,8 @@ class Cloud:
             self.serve_agents(agent_urls)
         if self.drivers:
             self._station.start()
+        if self._guests is not None:
+            self._guests.start()
 
     def serve_agents(self, urls: tuple[str, ...]) -> None:
         """Have agents told that they reach this process at `urls`, or no longer."""
@@ -123,6 +129,8 @@ class Cloud:
 
     def stop(self) -> bool:
         """End in order: nothing new is begun, what is under way is reported; whether all of it has ended."""
+        if self._guests is not None:
+            self._guests.stop()
         ended = self._station.stop() if self.drivers else True
         self._controller.stop()
         if self._keeper is not None:

@@ -80,6 +80,8 @@ class TestLibvirt:
         self.hostname = hostname
         self._namespace = namespace
         self._openvswitch = openvswitch
+        self.nodes: dict[str, Path] = {}
+        """Device nodes that this host has in the place of the machine's, such as "/dev/kvm"."""
         self.host_uuid = host_uuid or str(uuid.uuid4())
         self.directory = owned.make(PREFIX)
         self.uri = f"qemu+unix:///system?socket={self.directory}/run/libvirt-sock"
@@ -165,6 +167,7 @@ class TestLibvirt:
             folders["/run/openvswitch"] = self._openvswitch
         for path, folder in folders.items():
             steps.append(f"mkdir -p {path} && mount --bind {folder} {path}")
+        steps += [f"mount --bind {node} {path}" for path, node in self.nodes.items()]
         steps.append(f"exec {daemon} --config /etc/libvirt/{daemon}.conf --pid-file /run/libvirt/{daemon}.pid")
         inside = ["ip", "netns", "exec", self._namespace] if self._namespace else []
         command = [*inside, "unshare", "--mount", "--uts", "--propagation", "private", "sh", "-ec", "\n".join(steps)]

@@ -1,7 +1,9 @@
 """A host as distributions set it up: QEMU runs as a user of its own, and libvirt hands it the files of its guest."""
 
+import grp
 import os
 import pwd
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +24,10 @@ USER = "libvirt-qemu"
 
 
 class ConfinedLibvirt(TestLibvirt):
-    """libvirt with Debian's own settings of users."""
+    """libvirt with Debian's own settings of users, and a /dev/kvm that QEMU's user may open as udev leaves it.
+
+    One that root alone may open has libvirt ask QEMU anew what it can do, for seconds, at every call.
+    """
 
     def _configure(self) -> None:
         super()._configure()
@@ -31,6 +36,12 @@ class ConfinedLibvirt(TestLibvirt):
         changed = {"user": f'"{USER}"', "group": f'"{USER}"', "dynamic_ownership": "1", "remember_owner": "1"}
         lines = [line for line in settings.read_text().splitlines() if line.split(" ")[0] not in changed]
         settings.write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in changed.items()), ""]))
+        if Path("/dev/kvm").exists():
+            node = self.directory / "kvm"
+            os.mknod(node, stat.S_IFCHR, Path("/dev/kvm").stat().st_rdev)
+            os.chown(node, 0, grp.getgrnam("kvm").gr_gid)
+            node.chmod(0o660)
+            self.nodes["/dev/kvm"] = node
 
 
 @pytest.fixture(scope="module")

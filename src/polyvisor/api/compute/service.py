@@ -21,6 +21,7 @@ from polyvisor.api.compute import (
     server_evacuate,
     server_list,
     server_metadata,
+    server_password,
     server_tag,
     tenant_usage,
 )
@@ -49,6 +50,7 @@ _NOUNS = (
     server_evacuate,
     server_list,
     server_metadata,
+    server_password,
     server_tag,
     tenant_usage,
 )
@@ -80,6 +82,7 @@ service = Service(
         server_evacuate.server_evacuate,
         server_list.server_list,
         server_metadata.server_metadata,
+        server_password.server_passwords,
         server_tag.server_tags,
         tenant_usage.tenant_usages,
     ],

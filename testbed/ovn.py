@@ -19,6 +19,8 @@ START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
 MISSING = "OVN is missing: install what setup/packages/ovn.txt names (setup/system-packages does)."
 PHYSICAL_NETWORK = "physnet1"
+TAP = "tap"
+ROOTS = (*("Port_Group", "Address_Set", "DHCP_Options", "DNS", "Load_Balancer", "HA_Chassis_Group"),)
 SCHEMAS = {"nb": "/usr/share/ovn/ovn-nb.ovsschema", "sb": "/usr/share/ovn/ovn-sb.ovsschema"}
 
 
@@ -88,6 +90,16 @@ class TestOvn:
         self._create("nb")
         self.start()
 
+    def clear(self) -> None:
+        """Remove every logical thing, whoever made it, and all that was plugged in."""
+        for tables in (("Logical_Switch", "Logical_Router"), ROOTS):
+            together: list[str] = []
+            for table in tables:
+                together += ["--", "--all", "destroy", table]
+            self.nbctl(*together[1:])
+        for each in self.chassis:
+            each.clear()
+
     def nbctl(self, *arguments: str) -> str:
         """What `ovn-nbctl` prints. Raises ChildProcessError."""
         return _run(["ovn-nbctl", f"--db={self.northbound}", *arguments])
@@ -148,7 +160,7 @@ class TestChassis:
         self.address = ovn.underlay.address(name)
         self.directory = ovn.directory / name
         self._ovn = ovn
-        self._guests = 0
+        self.guests: list[TestGuest] = []
 
     def start(self) -> None:
         """Bring it up; return when OVN knows it."""
@@ -195,10 +207,19 @@ class TestChassis:
         """Take its interface away."""
         self.vsctl("--if-exists", "del-port", "br-int", _interface(port_id))
 
+    def clear(self) -> None:
+        """Take every interface away, with the guests behind them."""
+        for name in self.vsctl("list-ports", "br-int").split():
+            if name.startswith(TAP):
+                self.vsctl("--if-exists", "del-port", "br-int", name)
+        for guest in self.guests:
+            guest.remove()
+        self.guests.clear()
+
     def guest(self, port_id: str, mac_address: str) -> TestGuest:
         """A namespace whose `eth0` is plugged into a port; it has no address yet."""
-        self._guests += 1
-        guest = TestGuest(f"{self.namespace}-g{self._guests}")
+        guest = TestGuest(f"{self.namespace}-{_interface(port_id)}")
+        self.guests.append(guest)
         name = _interface(port_id)
         _run(["ip", "netns", "add", guest.namespace])
         pair = ["type", "veth", "peer", "name", "eth0", "address", mac_address, "netns", guest.namespace]
@@ -238,7 +259,7 @@ class TestChassis:
 
 def _interface(port_id: str) -> str:
     """A device's name has 15 characters at most."""
-    return f"tap{port_id[:11]}"
+    return f"{TAP}{port_id[:11]}"
 
 
 def _run(command: Sequence[str]) -> str:

@@ -16,9 +16,13 @@ PATIENCE_SECONDS = 60.0
 class Bed(Protocol):
     """A backend that runs."""
 
-    backend: Backend
-    host: str
-    """A host that ports may be bound to."""
+    @property
+    def backend(self) -> Backend:
+        """The backend."""
+
+    @property
+    def host(self) -> str:
+        """A host that ports may be bound to."""
 
     def plug(self, port_id: str) -> None:
         """Do what a hypervisor does with a port's interface."""
@@ -65,7 +69,7 @@ class OvnBed:
         self.ovn.chassis[0].unplug(port_id)
 
     def lose(self, subject: Subject) -> None:
-        for table in ("Logical_Switch", "Port_Group", "Logical_Router", "Address_Set"):
+        for table in ("Logical_Switch", "DHCP_Options", "Port_Group", "Logical_Router", "Address_Set"):
             for row in rows(self.ovn, table, subject):
                 self.ovn.nbctl("destroy", table, row)
         for row in rows(self.ovn, "Logical_Switch_Port", subject):

@@ -119,7 +119,9 @@ class OvnBackend:
                 os.write(self._wake_writer, b"!")
 
     def close(self) -> None:
-        """Let go of the lock and of both connections."""
+        """Let go of the lock and of both connections. May be called twice."""
+        if self._closed:
+            return
         self._closed = True
         self._north.close()
         self._south.close()

@@ -10,6 +10,7 @@ from polyvisor.network.backend import Subject
 from polyvisor.network.ovn.row import (
     HOLDERS,
     KEY_MARK,
+    NOTHING,
     OUR_MARKS,
     ROOTS,
     SHARED_HOLDERS,
@@ -21,6 +22,8 @@ from polyvisor.network.ovn.row import (
 )
 
 Operation = dict[str, Any]
+STRONG_REFERENCE = "ha_chassis_group"
+"""The column by which a row keeps another from being deleted."""
 
 
 class Present:
@@ -176,6 +179,11 @@ class _Work:
 
     def remove(self, present: Present) -> None:
         """It is wanted no longer."""
+        if present.columns.get(STRONG_REFERENCE):
+            # The database counts what a row refers to for as long as the row is not cleared away, which comes last.
+            cleared = {STRONG_REFERENCE: _json_value(NOTHING)}
+            where = _where(present.uuid)
+            self._updates.append({"op": "update", "table": present.table, "where": where, "row": cleared})
         if present.table in ROOTS:
             self._deletes.append({"op": "delete", "table": present.table, "where": _where(present.uuid)})
             return

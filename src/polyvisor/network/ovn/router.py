@@ -122,7 +122,8 @@ def _gateway(view: View, router: Router, gateway: Gateway, subject: Subject) -> 
             key=f"{gateway.port_id} {chassis}",
             subject=subject,
             columns={
-                "name": f"{port_name(gateway.port_id)}_{chassis}",
+                # As ovn-nbctl names it, which so finds it.
+                "name": f"{port_name(gateway.port_id)}-{chassis}",
                 "chassis_name": chassis,
                 "priority": priority,
             },

@@ -131,7 +131,7 @@ def test_a_second_process_writes_nothing_until_the_first_has_gone(ovn: TestOvn, 
         assert second.term() == 0
         with pytest.raises(BackendDown):
             second.sweep(Records())
-        assert second.known() == backend.known()
+        until(second, lambda: second.known() == backend.known())
         backend.close()
         until(second, lambda: second.term() > 0)
         assert second.sweep(Records()).changes > 0

@@ -106,6 +106,11 @@ class Networks(StandardNoun[Network]):
         self._sql.execute(auto_allocated.delete().where(auto_allocated.c.network_id == record.id))
         self._remove([record.id])
 
+    def opened_outside(self, record: Network, now: datetime) -> None:
+        """A policy lets a project have gateways on the network: it is an external one from now on."""
+        if not record.external:
+            super().change(record, {"external": True}, now)
+
     def _open(self, record: Network, action: str, wanted: bool) -> None:
         """Open the network to everybody by `action`, or no longer."""
         self._store.rbac_policy.forget([record.id], action=action, target=EVERYBODY)

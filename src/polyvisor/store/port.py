@@ -253,6 +253,12 @@ class Ports(StandardNoun[Port]):
             self._sql.execute(select(port.c.project_id).where(port.c.network_id == network_id).distinct()).scalars()
         )
 
+    def projects_in_group(self, security_group_id: str) -> set[str]:
+        """The projects that have ports in a security group. One statement."""
+        joined = select(port.c.project_id).join(port_security_group, port_security_group.c.port_id == port.c.id)
+        where = port_security_group.c.security_group_id == security_group_id
+        return set(self._sql.execute(joined.where(where).distinct()).scalars())
+
     def clear_network(self, network_id: str, now: datetime) -> None:
         """Remove the ports that go with their network. Raises Conflict where there are others."""
         where = (port.c.network_id == network_id, port.c.device_owner.not_in(GOES_ALONG))

@@ -100,6 +100,31 @@ class RbacPolicies:
         """Remove a policy."""
         _records.delete(self._sql, id)
 
+    def refuse_in_use(self, record: RbacPolicy) -> None:
+        """Raise Conflict where the project that a policy is for uses the thing. At most two statements."""
+        if record.action != AS_SHARED:
+            return
+        if record.object_type == "network":
+            self.refuse_used(record.object_id, record.action, record.target_project, record.project_id)
+            return
+        used = self._users(record) - {record.project_id, ""}
+        if record.target_project != EVERYBODY:
+            used &= {record.target_project}
+        if used:
+            raise Conflict(
+                f"RBAC policy on object {record.object_id} cannot be removed because other objects depend on it: "
+                f"{', '.join(sorted(used))} uses it.",
+                kind="RbacPolicyInUse",
+            )
+
+    def _users(self, record: RbacPolicy) -> set[str]:
+        """The projects that use a thing other than a network."""
+        if record.object_type == "security_group":
+            return self._store.port.projects_in_group(record.object_id)
+        if record.object_type == "subnetpool":
+            return {project for project, _ in self._store.subnet.cidrs_of_pool(record.object_id)}
+        return set()
+
     def refuse_used(self, object_id: str, action: str, target: str, owner: str) -> None:
         """Raise Conflict where a network that is opened to `target` is used by one who could not use it without."""
         used = self._store.port.projects_on(object_id) - {owner, ""}

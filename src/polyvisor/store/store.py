@@ -33,6 +33,7 @@ from polyvisor.store.locking import one_at_a_time, only_one
 from polyvisor.store.metadata_port import MetadataPorts
 from polyvisor.store.migration import Migrations
 from polyvisor.store.network import Networks
+from polyvisor.store.network_auto import AutoNetworks
 from polyvisor.store.network_intent import NetworkIntents
 from polyvisor.store.network_quota import NetworkQuotas
 from polyvisor.store.network_snapshot import NetworkSnapshots
@@ -51,8 +52,8 @@ from polyvisor.store.router_interface import RouterInterfaces
 from polyvisor.store.security_group import SecurityGroupRules, SecurityGroups
 from polyvisor.store.segment import Segments
 from polyvisor.store.server import Servers
-from polyvisor.store.server_port import ServerPorts
 from polyvisor.store.server_password import ServerPasswords
+from polyvisor.store.server_port import ServerPorts
 from polyvisor.store.signals import Signals
 from polyvisor.store.subnet import Subnets
 from polyvisor.store.subnet_pool import SubnetPools
@@ -305,6 +306,11 @@ class Store:
     def port(self) -> Ports:
         """Ports, and the addresses that they have."""
         return Ports(self)
+
+    @cached_property
+    def network_auto(self) -> AutoNetworks:
+        """Networks for projects that name none."""
+        return AutoNetworks(self)
 
     @cached_property
     def network_intent(self) -> NetworkIntents:

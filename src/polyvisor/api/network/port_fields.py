@@ -75,7 +75,7 @@ def convert(call: Call, values: dict[str, Any], before: Binding) -> None:
     if "mac_address" in values:
         values["mac_address"] = None if values["mac_address"] is None else mac(values["mac_address"])
     if "fixed_ips" in values:
-        values["fixed_ips"] = tuple(_wanted(each) for each in values["fixed_ips"] or ())
+        values["fixed_ips"] = tuple(wanted_ip(each) for each in values["fixed_ips"] or ())
     if "security_groups" in values:
         wanted = values.pop("security_groups") or ()
         values["security_group_ids"] = call.store.security_group.of_port(wanted, call.owner)
@@ -91,7 +91,8 @@ def convert(call: Call, values: dict[str, Any], before: Binding) -> None:
     _bind(call, values, before)
 
 
-def _wanted(each: FixedIp) -> WantedIp:
+def wanted_ip(each: FixedIp) -> WantedIp:
+    """An address as it is asked for. Raises Invalid."""
     if each.subnet_id is None and each.ip_address is None:
         raise invalid("each item of 'fixed_ips' needs 'subnet_id' or 'ip_address'.")
     address = None if each.ip_address is None else canonical_address(each.ip_address)

@@ -1,0 +1,59 @@
+"""Agents: what plugs ports into networks at each host, and whether it answers."""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from polyvisor.api.kit import Call, Reply, Resource, Rule
+from polyvisor.api.kit.times import zulu
+from polyvisor.api.network.form import ADMIN, selected
+from polyvisor.model.errors import NotFound
+from polyvisor.model.host import Host, HostState
+from polyvisor.model.vif import VIF_TYPES
+
+agents = Resource("/agents")
+
+RULES = [Rule(name="get_agent", check=ADMIN, description="List and show what plugs ports at hosts.")]
+_KEYS = ("id", "host", "agent_type", "binary", "alive", "admin_state_up", "availability_zone")
+
+
+@agents.route("GET", policy="get_agent")
+def index(call: Call) -> Reply:
+    """One for each host. One statement."""
+    shown = [view(host) for host in call.store.host.list()]
+    for name, value in parse_qsl(call.request.raw_query):
+        if name in _KEYS:
+            shown = [each for each in shown if str(each[name]).lower() == value.lower()]
+    return Reply(200, {"agents": [selected(call, each) for each in shown]})
+
+
+@agents.route("GET", "/{id}", policy="get_agent")
+def show(call: Call) -> Reply:
+    """One of them."""
+    for host in call.store.host.list():
+        if host.uuid == call.path["id"]:
+            return Reply(200, {"agent": selected(call, view(host))})
+    raise NotFound(f"Agent {call.path['id']} could not be found.", kind="AgentNotFound")
+
+
+def view(host: Host) -> dict[str, Any]:
+    """An agent as the API shows it: the host's, whose driver plugs ports itself."""
+    return {
+        "id": host.uuid,
+        "agent_type": "Polyvisor agent",
+        "binary": "polyvisor-agent",
+        "topic": "N/A",
+        "host": host.name,
+        "alive": host.state is HostState.UP,
+        "admin_state_up": host.enabled,
+        "availability_zone": host.zone,
+        "description": host.state_reason,
+        "created_at": zulu(host.created_at),
+        "started_at": zulu(host.created_at),
+        "heartbeat_timestamp": zulu(host.seen_at),
+        "resources_synced": None,
+        "configurations": {
+            "vif_type": VIF_TYPES[host.report.hypervisor_type],
+            "overlay": host.report.overlay,
+            "physical_networks": sorted(host.report.physical_networks),
+        },
+    }

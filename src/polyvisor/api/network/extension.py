@@ -1,0 +1,84 @@
+"""Extensions: the names under which clients look for what this service offers, and no other."""
+
+from typing import Any
+
+from polyvisor.api.kit import Call, Reply, Resource, Rule
+from polyvisor.api.network.form import selected
+from polyvisor.model.errors import NotFound
+
+extensions = Resource("/extensions")
+
+RULES = [Rule(name="get_extension", check="@", description="List what the Networking API offers beyond its core.")]
+
+OFFERED = {
+    "address-scope": ("Address scope", "Scopes within which no two subnet pools have addresses in common."),
+    "agent": ("agent", "What plugs ports at hosts."),
+    "allowed-address-pairs": ("Allowed Address Pairs", "Addresses that a port may send from besides its own."),
+    "auto-allocated-topology": ("Auto Allocated Topology Services", "Networks for projects that name none."),
+    "availability_zone": ("Availability Zone", "The zones of hosts, for networks and routers."),
+    "binding": ("Port Binding", "Where ports are plugged."),
+    "default-subnetpools": ("Default Subnetpools", "Subnets of the default pool."),
+    "dns-domain-ports": ("dns_domain for ports", "A domain for each port."),
+    "dns-integration": ("DNS Integration", "Names of ports, and the domains of networks."),
+    "empty-string-filtering": ("Empty String Filtering Extension", "Filters for what is empty."),
+    "external-net": ("Neutron external network", "Networks for gateways and floating IPs."),
+    "extra_dhcp_opt": ("Neutron Extra DHCP options", "DHCP options of single ports."),
+    "filter-validation": ("Filter parameters validation", "Filters that are not known are refused."),
+    "ip-substring-filtering": ("IP address substring filtering", "Ports by a part of an address."),
+    "ip_allocation": ("IP Allocation", "Whether a port has addresses."),
+    "multi-provider": ("Multi Provider Network", "Networks of several segments."),
+    "net-mtu": ("Network MTU", "The largest packet that a network carries."),
+    "net-mtu-writable": ("Network MTU (writable)", "Smaller packets than a network could carry."),
+    "network_availability_zone": ("Network Availability Zone", "Zones that a network is made for."),
+    "pagination": ("Pagination support", "Lists in pages, in both directions."),
+    "port-mac-address-override": ("Port MAC address override", "MAC addresses of ports that are not bound."),
+    "port-security": ("Port Security", "Ports that may send from their own addresses alone."),
+    "project-id": ("project_id field enabled", "Projects by project_id as well as tenant_id."),
+    "provider": ("Provider Network", "The segment of a network, for administrators."),
+    "quota_details": ("Quota details management support", "What projects use of their quotas."),
+    "quotas": ("Quota management support", "Quotas of projects."),
+    "rbac-address-scope": ("Address scope RBAC", "Address scopes for other projects."),
+    "rbac-policies": ("RBAC Policies", "Networks for other projects."),
+    "rbac-subnetpool": ("Subnetpool RBAC", "Subnet pools for other projects."),
+    "revision-if-match": ("If-Match constraints based on revision_number", "Changes of one revision alone."),
+    "segment": ("Segment", "Segments of networks."),
+    "sorting": ("Sorting support", "Lists in an order of one's choice."),
+    "standard-attr-description": ("standard-attr-description", "Descriptions of all records."),
+    "standard-attr-revisions": ("Resource revision numbers", "Numbers that grow with each change."),
+    "standard-attr-segment": ("Standard attributes of segments", "Revisions and times of segments."),
+    "standard-attr-tag": ("Tag support for resources with standard attribute", "Tags, and lists by them."),
+    "standard-attr-timestamp": ("Resource timestamps", "When records were made and changed."),
+    "subnet-dns-publish-fixed-ip": ("Subnet DNS publish fixed IP", "Subnets whose addresses DNS is to publish."),
+    "subnet-service-types": ("Subnet service types", "Subnets for certain ports."),
+    "subnet_allocation": ("Subnet Allocation", "Subnets of subnet pools."),
+    "tag-ports-during-bulk-creation": ("Tag Ports During Bulk Creation", "Ports that are made with tags."),
+    "uplink-status-propagation": ("Port Uplink Status Propagation", "Whether a port tells of its uplink."),
+}
+"""By alias: name and description."""
+
+
+@extensions.route("GET", policy="get_extension")
+def index(call: Call) -> Reply:
+    """All of them."""
+    return Reply(200, {"extensions": [selected(call, view(alias)) for alias in sorted(OFFERED)]})
+
+
+@extensions.route("GET", "/{alias}", policy="get_extension")
+def show(call: Call) -> Reply:
+    """One of them."""
+    alias = call.path["alias"]
+    if alias not in OFFERED:
+        raise NotFound(f"Extension with alias {alias} does not exist.", kind="ExtensionNotFound")
+    return Reply(200, {"extension": selected(call, view(alias))})
+
+
+def view(alias: str) -> dict[str, Any]:
+    """An extension as the API shows it."""
+    name, description = OFFERED[alias]
+    return {
+        "alias": alias,
+        "name": name,
+        "description": description,
+        "updated": "2026-11-01T00:00:00-00:00",
+        "links": [],
+    }

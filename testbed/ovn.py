@@ -11,15 +11,14 @@ from typing import Self
 
 from testbed import owned
 from testbed.netns import Network
-from testbed.ovn_guest import TestGuest
+from testbed.ovn_chassis import PHYSICAL, TestChassis
+from testbed.ovn_guest import TestGuest, run
 from testbed.process import alive, wait_for
 
 PREFIX = "pv-ovn-"
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 30.0
 MISSING = "OVN is missing: install what setup/packages/ovn.txt names (setup/system-packages does)."
-PHYSICAL_NETWORK = "physnet1"
-TAP = "tap"
 ROOTS = (*("Port_Group", "Address_Set", "DHCP_Options", "DNS", "Load_Balancer", "HA_Chassis_Group"),)
 SCHEMAS = {"nb": "/usr/share/ovn/ovn-nb.ovsschema", "sb": "/usr/share/ovn/ovn-sb.ovsschema"}
 
@@ -102,11 +101,23 @@ class TestOvn:
 
     def nbctl(self, *arguments: str) -> str:
         """What `ovn-nbctl` prints. Raises ChildProcessError."""
-        return _run(["ovn-nbctl", f"--db={self.northbound}", *arguments])
+        return run(["ovn-nbctl", f"--db={self.northbound}", *arguments])
 
     def sbctl(self, *arguments: str) -> str:
         """What `ovn-sbctl` prints. Raises ChildProcessError."""
-        return _run(["ovn-sbctl", f"--db={self.southbound}", *arguments])
+        return run(["ovn-sbctl", f"--db={self.southbound}", *arguments])
+
+    def outside(self, address: str) -> TestGuest:
+        """Somebody on the physical network, which all chassis reach: a namespace that has this address ("…/24")."""
+        guest = TestGuest(f"{self.underlay.directory.name}-physical")
+        run(["ip", "netns", "add", guest.namespace])
+        self.chassis[0].guests.append(guest)
+        guest.run("ip", "link", "add", "switch", "type", "bridge")
+        for number, each in enumerate(self.chassis):
+            each.wire(f"{PHYSICAL}{number}", guest)
+        guest.run("ip", "addr", "add", address, "dev", "switch")
+        guest.run("ip", "link", "set", "switch", "up")
+        return guest
 
     def settle(self) -> None:
         """Return when every chassis has done what the northbound database says now."""
@@ -146,129 +157,7 @@ class TestOvn:
         file = self.directory / f"{name}.db"
         file.unlink(missing_ok=True)
         (self.directory / f".{name}.db.~lock~").unlink(missing_ok=True)
-        _run(["ovsdb-tool", "create", str(file), SCHEMAS[name]])
-
-
-class TestChassis:
-    """A host of OVN's: Open vSwitch and ovn-controller in a namespace, with a bridge to `physnet1`."""
-
-    __test__ = False
-
-    def __init__(self, ovn: TestOvn, name: str) -> None:
-        self.name = name
-        self.namespace = ovn.underlay.namespace(name)
-        self.address = ovn.underlay.address(name)
-        self.directory = ovn.directory / name
-        self._ovn = ovn
-        self.guests: list[TestGuest] = []
-
-    def start(self) -> None:
-        """Bring it up; return when OVN knows it."""
-        self.directory.mkdir()
-        database = self.directory / "conf.db"
-        _run(["ovsdb-tool", "create", str(database), "/usr/share/openvswitch/vswitch.ovsschema"])
-        self._spawn("ovsdb-server", f"--remote=punix:{self.directory}/db.sock", str(database))
-        self._ovn.wait_for((self.directory / "db.sock").exists, f"{self.name}-ovsdb-server")
-        self.vsctl("--no-wait", "init")
-        settings = {
-            "system-id": self.name,
-            "hostname": self.name,
-            "ovn-remote": self._ovn.southbound,
-            "ovn-encap-type": "geneve",
-            "ovn-encap-ip": self.address,
-            "ovn-bridge-datapath-type": "netdev",
-            "ovn-bridge-mappings": f"{PHYSICAL_NETWORK}:br-ex",
-            "ovn-monitor-all": "true",
-        }
-        self.vsctl(
-            "--no-wait", "set", "open", ".", *(f'external_ids:{key}="{value}"' for key, value in settings.items())
-        )
-        self._spawn("ovs-vswitchd", f"unix:{self.directory}/db.sock")
-        self._bridges()
-        self._spawn("ovn-controller", f"unix:{self.directory}/db.sock")
-        self._ovn.wait_for(
-            lambda: self.name in self._ovn.sbctl("--bare", "--columns=name", "list", "Chassis"),
-            f"{self.name}-ovn-controller",
-        )
-
-    def vsctl(self, *arguments: str) -> str:
-        """What `ovs-vsctl` prints. Raises ChildProcessError."""
-        return _run(["ovs-vsctl", f"--db=unix:{self.directory}/db.sock", "--timeout=60", *arguments])
-
-    def plug(self, port_id: str) -> None:
-        """Give a port an interface that nobody is behind: OVN calls it up."""
-        name = _interface(port_id)
-        self.vsctl(
-            *("--may-exist", "add-port", "br-int", name),
-            *("--", "set", "interface", name, "type=internal", f"external_ids:iface-id={port_id}"),
-        )
-
-    def unplug(self, port_id: str) -> None:
-        """Take its interface away."""
-        self.vsctl("--if-exists", "del-port", "br-int", _interface(port_id))
-
-    def clear(self) -> None:
-        """Take every interface away, with the guests behind them."""
-        for name in self.vsctl("list-ports", "br-int").split():
-            if name.startswith(TAP):
-                self.vsctl("--if-exists", "del-port", "br-int", name)
-        for guest in self.guests:
-            guest.remove()
-        self.guests.clear()
-
-    def guest(self, port_id: str, mac_address: str) -> TestGuest:
-        """A namespace whose `eth0` is plugged into a port; it has no address yet."""
-        guest = TestGuest(f"{self.namespace}-{_interface(port_id)}")
-        self.guests.append(guest)
-        name = _interface(port_id)
-        _run(["ip", "netns", "add", guest.namespace])
-        pair = ["type", "veth", "peer", "name", "eth0", "address", mac_address, "netns", guest.namespace]
-        _run(["ip", "link", "add", name, "netns", self.namespace, *pair])
-        _run(["ip", "-n", self.namespace, "link", "set", name, "up"])
-        guest.run("ip", "link", "set", "lo", "up")
-        guest.run("ip", "link", "set", "eth0", "up")
-        # The userspace datapath passes packets on without the checksums that a card would have added.
-        guest.run("ethtool", "-K", "eth0", "tx", "off")
-        self.vsctl("add-port", "br-int", name, "--", "set", "interface", name, f"external_ids:iface-id={port_id}")
-        return guest
-
-    def _bridges(self) -> None:
-        mac = _run(["ip", "netns", "exec", self.namespace, "cat", "/sys/class/net/eth0/address"]).strip()
-        netdev = "datapath_type=netdev"
-        self.vsctl(
-            *("add-br", "br-int", "--", "set", "bridge", "br-int", netdev, "fail_mode=secure"),
-            *("--", "add-br", "br-ex", "--", "set", "bridge", "br-ex", netdev),
-            # Tunnels of the userspace datapath leave by a bridge of the same datapath, which has their address.
-            *("--", "add-br", "br-phy", "--", "set", "bridge", "br-phy", netdev, f"other_config:hwaddr={mac}"),
-            *("--", "add-port", "br-phy", "eth0"),
-        )
-        within = ["ip", "netns", "exec", self.namespace]
-        _run([*within, "ip", "addr", "flush", "dev", "eth0"])
-        _run([*within, "ip", "addr", "add", f"{self.address}/24", "dev", "br-phy"])
-        for device in ("br-phy", "br-ex"):
-            _run([*within, "ip", "link", "set", device, "up"])
-        for device in ("eth0", "br-phy"):
-            _run([*within, "ethtool", "-K", device, "tx", "off"])
-
-    def _spawn(self, program: str, *arguments: str) -> None:
-        # ovn-controller finds that place by OVN_RUNDIR alone.
-        control = [] if program == "ovn-controller" else [f"--unixctl={self.directory}/{program}.ctl"]
-        command = ["ip", "netns", "exec", self.namespace, program, *arguments, *control]
-        self._ovn.spawn(f"{self.name}-{program}", command, self.directory)
-
-
-def _interface(port_id: str) -> str:
-    """A device's name has 15 characters at most."""
-    return f"{TAP}{port_id[:11]}"
-
-
-def _run(command: Sequence[str]) -> str:
-    done = subprocess.run(command, text=True, capture_output=True, check=False)
-    if done.returncode:
-        raise ChildProcessError(
-            f"{' '.join(command)}: status {done.returncode}: {done.stderr.strip()} {done.stdout.strip()}"
-        )
-    return done.stdout
+        run(["ovsdb-tool", "create", str(file), SCHEMAS[name]])
 
 
 def _members(directory: Path) -> Iterator[int]:

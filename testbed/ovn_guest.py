@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 # What busybox's client calls at each turn of an exchange: it takes the address, and keeps what the answer said.
@@ -21,13 +22,11 @@ class TestGuest:
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
+        self._within = ("ip", "netns", "exec", namespace)
 
     def run(self, *command: str) -> str:
         """What a command within prints. Raises ChildProcessError, with its words, where it fails."""
-        done = self._ask(*command)
-        if done.returncode:
-            raise ChildProcessError(f"{' '.join(command)}: status {done.returncode}: {done.stderr.strip()}")
-        return done.stdout
+        return run([*self._within, *command])
 
     def dhcp(self) -> dict[str, str]:
         """Ask for an address and take it; what the answer said, by busybox's names: ip, mask, router, dns, mtu …"""
@@ -40,14 +39,19 @@ class TestGuest:
             self.run("env", f"TOLD={told}", *asking, "-s", str(script))
             return dict(line.split("=", 1) for line in told.read_text().splitlines() if "=" in line)
 
+    def pings(self, address: str) -> bool:
+        """Whether an address answers one packet within a second."""
+        command = [*self._within, "busybox", "ping", "-c", "1", "-W", "1", address]
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
     def remove(self) -> None:
         """The card goes with its namespace."""
         subprocess.run(["ip", "netns", "del", self.namespace], check=False, capture_output=True)
 
-    def pings(self, address: str) -> bool:
-        """Whether an address answers one packet within a second."""
-        return self._ask("busybox", "ping", "-c", "1", "-W", "1", address).returncode == 0
 
-    def _ask(self, *command: str) -> subprocess.CompletedProcess[str]:
-        within = ["ip", "netns", "exec", self.namespace, *command]
-        return subprocess.run(within, text=True, capture_output=True, check=False)
+def run(command: Sequence[str]) -> str:
+    """What a command prints. Raises ChildProcessError, with its words, where it fails."""
+    done = subprocess.run(command, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise ChildProcessError(f"{' '.join(command)}: status {done.returncode}: {done.stderr} {done.stdout}".strip())
+    return done.stdout

@@ -1,0 +1,124 @@
+"""Packets through two chassis: what a guest gets by DHCP, whom it reaches, what stops it, and what it cannot forge."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from polyvisor.network.backend import Records
+from polyvisor.network.ovn.backend import OvnBackend
+from testbed.ovn import TestOvn
+from testbed.ovn_guest import TestGuest
+from testbed.process import wait_for
+from tests.network.beds import connected, until
+from tests.network.records import (
+    FLAT,
+    bound,
+    floating,
+    gateway_port,
+    group,
+    mac,
+    network,
+    port,
+    records,
+    router,
+    router_port,
+    rule,
+    subject,
+    subnet,
+)
+
+pytestmark = pytest.mark.xdist_group("ovn")
+
+PATIENCE_SECONDS = 60.0
+EGRESS = [rule("out4", "open", "egress"), rule("out6", "open", "egress", ethertype="IPv6")]
+PING = rule("ping", "open", protocol="icmp")
+
+
+@pytest.fixture
+def backend(ovn: TestOvn) -> Iterator[OvnBackend]:
+    made = connected(ovn)
+    yield made
+    made.close()
+
+
+def guest_port(id: str, number: int, address: str, host: str, **more: Any) -> Any:
+    return port(id, "n1", number, ("s1", address), binding=bound(host), security_group_ids=("open",), **more)
+
+
+def inside(*more: Any, rules: tuple[Any, ...] = (PING,), **keywords: Any) -> Records:
+    return records(
+        network("n1"),
+        subnet("s1", "n1", "10.5.0.0/24", "10.5.0.1", dns_nameservers=("10.5.0.53",)),
+        group("open", *EGRESS, *rules),
+        guest_port("one", 1, "10.5.0.11", "hv1"),
+        guest_port("two", 2, "10.5.0.12", "hv2"),
+        *more,
+        **keywords,
+    )
+
+
+def becomes(true: Callable[[], bool], complaint: str) -> None:
+    wait_for(true, PATIENCE_SECONDS, lambda: complaint)
+
+
+def plugged(ovn: TestOvn, backend: OvnBackend, *ports: str) -> list[TestGuest]:
+    """Guests at "one" on the first chassis and "two" on the second."""
+    where = {"one": (0, 1), "two": (1, 2)}
+    guests = [ovn.chassis[where[id][0]].guest(id, mac(where[id][1])) for id in ports]
+    up: dict[str, bool] = {}
+
+    def all_up() -> bool:
+        up.update(backend.statuses())
+        return all(up.get(id) for id in ports)
+
+    until(backend, all_up)
+    ovn.settle()
+    return guests
+
+
+def test_guests_get_their_addresses_and_reach_each_other_as_their_groups_let_them(
+    ovn: TestOvn, backend: OvnBackend
+) -> None:
+    backend.sweep(inside())
+    one, two = plugged(ovn, backend, "one", "two")
+    told = one.dhcp()
+    assert (told["ip"], told["router"], told["dns"], told["mtu"]) == ("10.5.0.11", "10.5.0.1", "10.5.0.53", "1442")
+    assert two.dhcp()["ip"] == "10.5.0.12"
+    becomes(lambda: one.pings("10.5.0.12"), "the other chassis' guest does not answer")
+
+    backend.bring_about(inside(rules=()), [subject("security_group", "open")])
+    ovn.settle()
+    becomes(lambda: not one.pings("10.5.0.12"), "what no rule lets in is let in")
+    backend.bring_about(inside(), [subject("security_group", "open")])
+    ovn.settle()
+    becomes(lambda: one.pings("10.5.0.12"), "what a rule lets in again is not let in")
+
+    # Another's address is not the guest's to use, unless the port says so.
+    one.run("ip", "addr", "add", "10.5.0.99/24", "dev", "eth0")
+    one.run("ip", "route", "add", "10.5.0.12/32", "dev", "eth0", "src", "10.5.0.99")
+    assert not one.pings("10.5.0.12")
+    one.run("ip", "route", "del", "10.5.0.12/32")
+    one.run("ip", "link", "set", "eth0", "address", mac(77))
+    assert not one.pings("10.5.0.12")
+
+
+def test_a_router_leads_out_and_a_floating_ip_leads_in(ovn: TestOvn, backend: OvnBackend) -> None:
+    way_out = gateway_port("gateway", "outside", 8, ("s-outside", "172.24.5.10"))
+    way_in = router_port("way-in", "n1", 9, ("s1", "10.5.0.1"))
+    backend.sweep(
+        inside(
+            network("outside", FLAT, mtu=1500, external=True),
+            subnet("s-outside", "outside", "172.24.5.0/24", "172.24.5.1"),
+            router("router", way_out),
+            floating("f1", "172.24.5.20", "router", "outside", port_id="two", fixed_ip_address="10.5.0.12"),
+            interfaces={"router": (way_out, way_in)},
+        )
+    )
+    one, two = plugged(ovn, backend, "one", "two")
+    one.dhcp()
+    two.dhcp()
+    outside = ovn.outside("172.24.5.1/24")
+    becomes(lambda: one.pings("172.24.5.1"), "the network outside does not answer")
+    becomes(lambda: outside.pings("172.24.5.20"), "the floating IP does not answer")
+    assert not outside.pings("172.24.5.21")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import ipaddress
 from collections import defaultdict
 from collections.abc import Collection
+from datetime import datetime
 from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
+from polyvisor.model.errors import Conflict
 from polyvisor.model.host import EVERY_PHYSICAL_NETWORK, HypervisorType
 from polyvisor.model.metadata import MetadataPort
-from polyvisor.model.port import COMPUTE_OWNER, METADATA
+from polyvisor.model.network_settings import NetworkSettings
+from polyvisor.model.port import COMPUTE_OWNER, METADATA, Port, PortWanted, WantedIp
 from polyvisor.model.record import Record
 from polyvisor.store.floating_ip import floating_ip
 from polyvisor.store.held_place import place
@@ -44,7 +48,42 @@ class MetadataPorts:
     """The statements of the metadata service."""
 
     def __init__(self, store: Store) -> None:
+        self._store = store
         self._sql = store.connection
+
+    def keep(self, network_id: str, *, now: datetime, settings: NetworkSettings) -> None:
+        """Give a network that has a subnet with DHCP its metadata port, with an address in each such subnet of IPv4.
+
+        To be called where subnets have come or changed. Where a pool is exhausted the port does without. Nothing is
+        made where the backend has no such ports.
+        """
+        if settings.backend != "ovn":
+            return
+        self._store.network.get(network_id)  # held from here on: nobody else gives it one
+        served = [each for each in self._store.subnet.of_networks([network_id]) if each.enable_dhcp]
+        wanted = tuple(WantedIp(subnet_id=each.id) for each in served if each.ip_version == 4)
+        found = self._store.port.every(port.c.network_id == network_id, port.c.device_owner == METADATA)
+        try:
+            if found:
+                self._change(next(iter(found.values())), wanted, now)
+            elif served:
+                self._make(network_id, wanted, now, settings)
+        except Conflict:
+            if not found:
+                self._make(network_id, (), now, settings)
+
+    def _make(self, network_id: str, wanted: tuple[WantedIp, ...], now: datetime, settings: NetworkSettings) -> None:
+        # It is the network's and no project's, which has no quota for it.
+        made = PortWanted(
+            network_id=network_id, project_id="", device_owner=METADATA, device_id=f"ovnmeta-{network_id}",
+            fixed_ips=wanted, port_security_enabled=False, security_group_ids=(),
+        )  # fmt: skip
+        self._store.port.create(made, id=str(uuid5(UUID(network_id), METADATA)), now=now, settings=settings)
+
+    def _change(self, record: Port, wanted: tuple[WantedIp, ...], now: datetime) -> None:
+        have = {each.subnet_id for each in record.fixed_ips if ":" not in each.ip_address}
+        if have != {each.subnet_id for each in wanted}:
+            self._store.port.change(record, {"fixed_ips": wanted}, now)
 
     def hosts_of_agent(self, agent_id: str) -> Hosts:
         """Those at places that the agent holds, or held last. One statement."""

@@ -19,6 +19,7 @@ from polyvisor.api.network.form import (
     standard,
 )
 from polyvisor.model.errors import Invalid
+from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.subnet import Pool, Subnet
 from polyvisor.model.subnet_check import canonical_address, canonical_route
 
@@ -144,7 +145,9 @@ def update(call: Call) -> Reply:
     values = given(call.body)
     convert(values)
     check_segment(call, values.get("segment_id"), record.network_id)
-    return Reply(200, {"subnet": view(call, call.store.subnet.change(record, values, call.now))})
+    changed = call.store.subnet.change(record, values, call.now)
+    call.store.metadata_port.keep(record.network_id, now=call.now, settings=call.part(NetworkSettings))
+    return Reply(200, {"subnet": view(call, changed)})
 
 
 @subnets.route("DELETE", "/{id}", policy="delete_subnet", checked_by_handler=True)

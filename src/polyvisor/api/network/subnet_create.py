@@ -21,6 +21,7 @@ from polyvisor.api.network.form import ADMIN, body_of, each_of, made, names_of, 
 from polyvisor.api.network.subnet import OF_NETWORK, SubnetChange, check_segment, convert, view
 from polyvisor.model.ip import default_pools, whole
 from polyvisor.model.network import Network
+from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.subnet import Subnet
 
 subnet_create = Resource("/subnets")
@@ -70,7 +71,9 @@ def _make(call: Call, new: NewSubnet) -> Subnet:
         values["gateway_ip"] = _first_address(values["cidr"])
     if "allocation_pools" not in values:
         values["allocation_pools"] = default_pools(values["cidr"], values["gateway_ip"])
-    return call.store.subnet.create(_record(call, network, project_id, values), call.now)
+    created = call.store.subnet.create(_record(call, network, project_id, values), call.now)
+    call.store.metadata_port.keep(network.id, now=call.now, settings=call.part(NetworkSettings))
+    return created
 
 
 def _record(call: Call, network: Network, project_id: str, values: dict[str, Any]) -> Subnet:

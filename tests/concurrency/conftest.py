@@ -8,6 +8,7 @@ import pytest
 from polyvisor.api.compute.service import service as compute
 from polyvisor.api.identity.passwords import Passwords
 from polyvisor.api.identity.service import service as identity
+from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.project import Project
 from polyvisor.model.settings import ComputeSettings
 from polyvisor.store.database import Database
@@ -27,7 +28,7 @@ def database(postgresql_url: str) -> Iterator[Database]:
 @pytest.fixture
 def cloud(tmp_path: Path, postgresql_url: str) -> Iterator[ApiCloud]:
     """Identity and Compute, with an image, flavors and a host."""
-    parts = [Passwords(CHEAP), CHEAP, ComputeSettings()]
+    parts = [Passwords(CHEAP), CHEAP, ComputeSettings(), NetworkSettings(backend="none")]
     with ApiCloud(tmp_path, [identity, compute], parts, database_url=postgresql_url) as cloud:
         with cloud.database.write() as store:
             if store.project.find(cloud.project_id("demo")) is None:

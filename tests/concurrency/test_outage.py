@@ -10,6 +10,7 @@ import pytest
 from polyvisor.api.compute.service import service as compute
 from polyvisor.api.identity.passwords import Passwords
 from polyvisor.api.identity.service import service as identity
+from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.settings import ComputeSettings
 from polyvisor.operate.controller import Controller
 from polyvisor.operate.engine import Engine
@@ -30,7 +31,7 @@ AWAY = "The database does not answer at this moment. Try again in a few seconds.
 def test_requests_get_503_in_their_service_s_form_until_the_database_is_back(tmp_path: Path) -> None:
     with TestPostgres() as server:
         url = server.create_database("cloud")
-        parts = [Passwords(CHEAP), CHEAP, ComputeSettings()]
+        parts = [Passwords(CHEAP), CHEAP, ComputeSettings(), NetworkSettings(backend="none")]
         with ApiCloud(tmp_path, [identity, compute], parts, database_url=url) as cloud:
             assert cloud.member.get(SERVERS).status == 200
             server.stop()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from polyvisor.api.compute.service import service
+from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.project import Project
 from polyvisor.model.settings import ComputeSettings
 from tests.api.client import ApiClient
@@ -13,8 +14,14 @@ from tests.api.cloud import ApiCloud
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, database_url: str) -> Iterator[ApiCloud]:
-    with ApiCloud(tmp_path, [service], parts=[ComputeSettings()], database_url=database_url) as cloud:
+def networking() -> NetworkSettings:
+    """A module overrides this fixture to have networks."""
+    return NetworkSettings(backend="none")
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, database_url: str, networking: NetworkSettings) -> Iterator[ApiCloud]:
+    with ApiCloud(tmp_path, [service], parts=[ComputeSettings(), networking], database_url=database_url) as cloud:
         with cloud.database.write() as store:
             for name in ("demo", "other"):
                 if store.project.find(cloud.project_id(name)) is None:

@@ -135,7 +135,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"metadata": {"k": 1}}, 400, "server.metadata"),
     ({"availability_zone": "moon"}, 400, "availability zone is not available"),
     ({"availability_zone": "nova:kvm-1"}, 403, "forced_host"),
-    ({"networks": [{"uuid": ANOTHER_ID}]}, 400, "no networking yet"),
+    ({"networks": [{"uuid": ANOTHER_ID}]}, 400, "has no networking: ask for no network"),
     ({"block_device_mapping_v2": [{"source_type": "volume"}]}, 400, "no block storage yet"),
     ({"personality": [{"path": "/x", "contents": "eA=="}]}, 400, "personality"),
     ({"OS-DCF:diskConfig": "MAYBE"}, 400, "diskConfig"),

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import ipaddress
 import re
 from typing import Annotated, Any
 
@@ -20,7 +21,9 @@ Boolean = bool | Annotated[str, msgspec.Meta(max_length=8)]
 MOST_USER_DATA = 65_535
 
 
-class _Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NetworkAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of the `networks`: a network (with an address of it), or a port."""
+
     uuid: str | None = None
     port: str | None = None
     fixed_ip: str | None = None
@@ -38,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     config_drive: Boolean | None = None
     metadata: Metadata = {}
     availability_zone: str | None = None
-    networks: list[_Network] | str | None = None
+    networks: list[NetworkAsked] | str | None = None
     security_groups: list[dict[str, str]] | None = None
     min_count: Count = 1
     max_count: Count | None = None
@@ -126,8 +129,29 @@ def _check_networks(call: Call, asked: Asked) -> None:
         raise Invalid("The field 'server.networks' is required: give \"none\", or a list of networks.")
     if isinstance(networks, str) and (call.version < (2, 37) or networks not in ("auto", "none")):
         raise Invalid('The field \'server.networks\' is invalid: "auto", "none" or a list of networks is expected.')
-    if networks == "auto" or (networks and networks != "none"):
-        raise Invalid('This cloud has no networking yet: ask for no network (networks "none", --nic none).')
+    for each in networks if isinstance(networks, list) else ():
+        _check_network(call, each)
+
+
+def _check_network(call: Call, asked: NetworkAsked) -> None:
+    if asked.tag and not ((2, 32) <= call.version <= (2, 36) or call.version >= (2, 42)):
+        raise Invalid("The field 'server.networks.tag' is not known here. It begins at microversion 2.42 (and 2.32).")
+    if asked.tag and (len(asked.tag) > 60 or "/" in asked.tag or "," in asked.tag):
+        raise Invalid("The field 'server.networks.tag' is invalid: at most 60 characters without ',' and '/'.")
+    if not asked.uuid and not asked.port:
+        raise Invalid("The field 'server.networks' is invalid: each network needs a 'uuid' or a 'port'.")
+    if asked.fixed_ip and asked.port:
+        raise Invalid(f"Specified Fixed IP '{asked.fixed_ip[:64]}' cannot be used with port '{asked.port[:64]}'.")
+    if asked.fixed_ip:
+        check_address(asked.fixed_ip)
+
+
+def check_address(text: str) -> None:
+    """Raise Invalid for what is no IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise Invalid(f"Invalid fixed IP address ({text[:64]}): an IPv4 or IPv6 address is expected.") from None
 
 
 def _check_user_data(user_data: str | None) -> None:

@@ -17,6 +17,7 @@ from polyvisor.api.compute.server_asked import (
     hostname_of,
     truth,
 )
+from polyvisor.api.compute.server_network import as_bad_request, groups_of, plugged, wishes
 from polyvisor.api.compute.server_view import links
 from polyvisor.api.kit import Call, Reply, Resource, Rule
 from polyvisor.model.errors import Invalid, NotFound
@@ -74,7 +75,7 @@ def create(call: Call) -> Reply:
     password = asked.adminPass or secrets.token_urlsafe(9)
     reservation_id = "r-" + call.new_id().replace("-", "")[:8]
     base = _base(call, asked, flavor, image, reservation_id)
-    servers = [_nth(call, base, asked, index, most) for index in range(count)]
+    servers = _with_ports(call, asked, [_nth(call, base, asked, index, most) for index in range(count)], most)
     call.store.server.create(servers)
     for server in servers:
         _begin(call, server, _place_request(call, asked, server), password)
@@ -89,6 +90,25 @@ def create(call: Call) -> Reply:
         "adminPass": password,
     }
     return Reply(202, {"server": shown}, headers={"Location": call.url(f"/servers/{first.id}")})
+
+
+_BAD_NETWORKS = (
+    "NetworkNotFound",
+    "PortNotFound",
+    "SecurityGroupNotFound",
+    "IpAddressAlreadyAllocated",
+    "IpAddressGenerationFailure",
+)
+
+
+def _with_ports(call: Call, asked: Asked, servers: list[Server], most: int) -> list[Server]:
+    """The servers with the ports that are made and taken for them."""
+    with as_bad_request(*_BAD_NETWORKS):
+        wanted = wishes(call, asked, most)
+        if not wanted:
+            return servers
+        names = [each.get("name", "") for each in asked.security_groups or ()]
+        return plugged(call, servers, wanted, groups_of(call, names) if names else None)
 
 
 def _flavor(call: Call, id: str) -> Flavor:

@@ -109,7 +109,8 @@ def detailed(call: Call) -> Reply:
     """All of each."""
     found, limit = _list(call)
     states = _host_states(call)
-    shown = [detail(call, server, _status_of_host(server, states)) for server in found]
+    ports = call.store.server_port.shown(found)
+    shown = [detail(call, server, _status_of_host(server, states), ports[server.id]) for server in found]
     return Reply(200, {"servers": shown, **next_links(call, "servers", [server.id for server in found], limit)})
 
 
@@ -129,8 +130,6 @@ def _filter(call: Call, query: ServerQuery) -> ServerFilter | None:
     everybody = query.all_tenants
     if everybody:
         call.require("os_compute_api:servers:index:get_all_tenants")
-    if query.ip or query.ip6:
-        return None  # no server has an address as long as the cloud has no networks
     states, busy, idle = _by_status(query.status)
     if query.vm_state:
         states = tuple(query.vm_state)
@@ -163,6 +162,8 @@ def _filter(call: Call, query: ServerQuery) -> ServerFilter | None:
         not_task_states=idle,
         name_like=query.name,
         hostname_like=query.hostname,
+        ip_like=query.ip,
+        ip6_like=query.ip6,
         tags=tuple(query.tags.split(",")) if query.tags else (),
         changed_since=since,
         changed_before=parse(query.changes_before, "changes-before") if query.changes_before else None,

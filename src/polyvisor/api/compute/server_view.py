@@ -1,13 +1,16 @@
 """A server as the Compute API shows it, at each microversion."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from polyvisor.api.compute.server_address import by_network, group_names
 from polyvisor.api.kit import Call
 from polyvisor.api.kit.times import plain_micros, zulu
 from polyvisor.model.server import Fault, Server
+from polyvisor.model.server_port import ShownPort
 
 _ATTRIBUTES = "os_compute_api:os-extended-server-attributes"
 _HOST_STATUS = "os_compute_api:servers:show:host_status"
@@ -20,7 +23,9 @@ def summary(call: Call, server: Server) -> dict[str, Any]:
     return {"id": server.id, "name": server.name, "links": links(call, "servers", server.id)}
 
 
-def detail(call: Call, server: Server, host_status: str | None = None) -> dict[str, Any]:
+def detail(
+    call: Call, server: Server, host_status: str | None = None, ports: Sequence[ShownPort] = ()
+) -> dict[str, Any]:
     """The whole server. `host_status`: UP, DOWN, MAINTENANCE or UNKNOWN, for those whom policy shows it (2.16)."""
     shown: dict[str, Any] = {
         "id": server.id,
@@ -34,7 +39,7 @@ def detail(call: Call, server: Server, host_status: str | None = None) -> dict[s
         "flavor": _flavor(call, server),
         "created": zulu(server.created_at),
         "updated": zulu(server.updated_at),
-        "addresses": {},
+        "addresses": by_network(ports),
         "accessIPv4": server.access_ipv4,
         "accessIPv6": server.access_ipv6,
         "links": links(call, "servers", server.id),
@@ -53,6 +58,8 @@ def detail(call: Call, server: Server, host_status: str | None = None) -> dict[s
         shown["progress"] = server.progress
     if shown["status"] in _FAULTY and server.fault is not None:
         shown["fault"] = _fault(call, server.fault)
+    if groups := group_names(ports):
+        shown["security_groups"] = groups
     shown.update(_since(call, server))
     if call.allows(_ATTRIBUTES):
         shown.update(_attributes(server, call.version))
@@ -75,12 +82,20 @@ def _since(call: Call, server: Server) -> dict[str, Any]:
     return {name: value for since, each in added.items() if call.version >= since for name, value in each.items()}
 
 
-_NOT_OF_CHANGES = ("OS-EXT-", "OS-SRV-USG:", "os-extended-volumes:", "config_drive", "key_name", "host_status")
+_NOT_OF_CHANGES = (
+    "security_groups",
+    "OS-EXT-",
+    "OS-SRV-USG:",
+    "os-extended-volumes:",
+    "config_drive",
+    "key_name",
+    "host_status",
+)
 
 
 def alone(call: Call, server: Server, host_status: str | None = None) -> dict[str, Any]:
-    """The whole server, and what lists leave out."""
-    shown = detail(call, server, host_status)
+    """The whole server, and what lists leave out. Three statements where it has ports."""
+    shown = detail(call, server, host_status, call.store.server_port.shown([server])[server.id])
     return {**shown, "server_groups": []} if call.version >= (2, 71) else shown
 
 

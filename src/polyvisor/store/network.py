@@ -13,6 +13,7 @@ from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Integer, Stri
 from polyvisor.model.errors import Conflict, Invalid
 from polyvisor.model.network import AutoAllocated, Network, NetworkType, SegmentRef
 from polyvisor.model.network_intent import Unit
+from polyvisor.model.network_list import everything
 from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.rbac_policy import AS_EXTERNAL, AS_SHARED, EVERYBODY, RbacPolicy
 from polyvisor.model.segment import LEAST_MTU, largest_mtu
@@ -99,7 +100,13 @@ class Networks(StandardNoun[Network]):
         return super().change(record, changes, now)
 
     def delete(self, record: Network, now: datetime) -> None:
-        """Remove a network, with its subnets and segments. Raises Conflict while ports are on it."""
+        """Remove a network, with its subnets and segments, and with floating IPs that stand for no port.
+
+        Raises Conflict while ports are on it.
+        """
+        for each in self._store.floating_ip.list(everything(None, floating_network_id=record.id)):
+            if each.port_id is None:
+                self._store.floating_ip.delete(each, now)
         self._store.port.clear_network(record.id, now)
         self._store.subnet.clear_network(record.id)
         self._sql.execute(segment.delete().where(segment.c.network_id == record.id))

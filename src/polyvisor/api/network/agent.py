@@ -12,14 +12,17 @@ from polyvisor.model.vif import VIF_TYPES
 
 agents = Resource("/agents")
 
-RULES = [Rule(name="get_agent", check=ADMIN, description="List and show what plugs ports at hosts.")]
+RULES = [
+    Rule(name="get_agent", check=ADMIN, description="See what plugs ports at hosts."),
+    Rule(name="get_agents", check="@", description="Ask for the agents' list, which holds those that one may see."),
+]
 _KEYS = ("id", "host", "agent_type", "binary", "alive", "admin_state_up", "availability_zone")
 
 
-@agents.route("GET", policy="get_agent")
+@agents.route("GET", policy="get_agents")
 def index(call: Call) -> Reply:
-    """One for each host. One statement."""
-    shown = [view(host) for host in call.store.host.list()]
+    """One for each host; none for those who may see none, as Neutron has it. One statement."""
+    shown = [view(host) for host in call.store.host.list()] if call.allows("get_agent") else []
     for name, value in parse_qsl(call.request.raw_query):
         if name in _KEYS:
             shown = [each for each in shown if str(each[name]).lower() == value.lower()]

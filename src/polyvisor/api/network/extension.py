@@ -51,6 +51,8 @@ OFFERED = {
     "subnet-dns-publish-fixed-ip": ("Subnet DNS publish fixed IP", "Subnets whose addresses DNS is to publish."),
     "subnet-service-types": ("Subnet service types", "Subnets for certain ports."),
     "subnet_allocation": ("Subnet Allocation", "Subnets of subnet pools."),
+    "tag": ("Tag support", "Tags of networks."),
+    "tag-ext": ("Tag support for resources: subnet, subnetpool, port, router", "Tags of more than networks."),
     "tag-ports-during-bulk-creation": ("Tag Ports During Bulk Creation", "Ports that are made with tags."),
     "uplink-status-propagation": ("Port Uplink Status Propagation", "Whether a port tells of its uplink."),
 }

@@ -39,7 +39,6 @@ class Router(Standard):
     admin_state_up: bool = True
     gateway: Gateway | None = None
     routes: tuple[HostRoute, ...] = ()
-    availability_zone_hints: tuple[str, ...] = ()
 
 
 class PortDetails(Record):
@@ -80,8 +79,7 @@ class FloatingIp(Standard):
     port_id: str | None = None
     fixed_ip_address: str | None = None
     status: str = "DOWN"
-    """"ACTIVE" while it stands for a port, else "DOWN"."""
-    qos_policy_id: str | None = None
+    """"ACTIVE" while it stands for a port or hands ports on, else "DOWN"."""
     ports: tuple[PortDetails, ...] = ()
     """The port that it stands for, where there is one."""
     port_forwardings: tuple[PortForwarding, ...] = ()
@@ -96,5 +94,4 @@ class FloatingIpWanted(Record):
     subnet_id: str | None = None
     """The subnet of the external network that the address is to be of."""
     description: str = ""
-    qos_policy_id: str | None = None
     tags: tuple[str, ...] = ()

@@ -33,6 +33,11 @@ class AddressGroups(StandardNoun[AddressGroup]):
         """A new group."""
         self._add([group])
 
+    def users(self, id: str) -> set[str]:
+        """The projects whose rules name a group. One statement."""
+        rule = security_group_rule.c
+        return set(self._sql.execute(select(rule.project_id).where(rule.remote_address_group_id == id)).scalars())
+
     def delete(self, id: str) -> None:
         """Remove a group. Raises Conflict while a rule names it."""
         naming = exists().where(security_group_rule.c.remote_address_group_id == id)

@@ -30,7 +30,6 @@ floating_ip = Table(
     Column("port_id", String(36), ForeignKey("port.id"), index=True),
     Column("fixed_ip_address", String(64)),
     Column("status", String(16), nullable=False),
-    Column("qos_policy_id", String(36), ForeignKey("qos_policy.id"), index=True),
     UniqueConstraint("port_id", "fixed_ip_address", "floating_network_id"),
 )
 
@@ -91,7 +90,6 @@ class FloatingIps(StandardNoun[FloatingIp]):
             floating_network_id=network.id,
             floating_ip_address=address,
             floating_port_id=keeper.id,
-            qos_policy_id=wanted.qos_policy_id,
             tags=wanted.tags,
             created_at=now,
             updated_at=now,
@@ -139,7 +137,7 @@ class FloatingIps(StandardNoun[FloatingIp]):
         return self._set(record, values, now)
 
     def update(self, record: FloatingIp, changes: dict[str, Any], now: datetime) -> FloatingIp:
-        """With another description, QoS policy or tags."""
+        """With another description."""
         return self._set(record, changes, now)
 
     def at_router(self, record: FloatingIp, router_id: str | None, now: datetime) -> None:

@@ -17,14 +17,15 @@ from sqlalchemy import (
     delete,
     insert,
     select,
+    union,
     update,
 )
 
 from polyvisor.model.errors import Conflict, NotFound
 from polyvisor.model.network_intent import Unit
 from polyvisor.model.qos_policy import QosPolicy, QosRule
+from polyvisor.model.rbac_policy import AS_SHARED, EVERYBODY
 from polyvisor.store.children import children
-from polyvisor.store.floating_ip import floating_ip
 from polyvisor.store.network import network
 from polyvisor.store.network_standard import StandardNoun, standard_columns
 from polyvisor.store.port_tables import port
@@ -70,12 +71,34 @@ class QosPolicies(StandardNoun[QosPolicy]):
         if record.is_default:
             self._refuse_other_default(record)
         self._add([record])
+        if record.shared:
+            self._store.rbac_policy.open_to_all("qos_policy", record.id, record.project_id)
 
     def update(self, record: QosPolicy, changes: dict[str, Any], now: datetime) -> QosPolicy:
-        """With another name, description, or as the project's default. Raises Conflict as `create` does."""
+        """With other fields. Raises Conflict as `create` does, and where others use what is to be shared no longer."""
         if changes.get("is_default"):
             self._refuse_other_default(record)
+        if changes.get("shared", record.shared) != record.shared:
+            self._share(record, shared=changes["shared"])
         return self.change(record, changes, now)
+
+    def _share(self, record: QosPolicy, *, shared: bool) -> None:
+        if shared:
+            self._store.rbac_policy.open_to_all("qos_policy", record.id, record.project_id)
+            return
+        others = self.users(record.id) - {record.project_id, ""}
+        if others:
+            raise Conflict(
+                f"QoS Policy {record.id} is used by the projects {', '.join(sorted(others))}: it stays shared until "
+                "they use another.",
+                kind="QosPolicyInUse",
+            )
+        self._store.rbac_policy.forget([record.id], action=AS_SHARED, target=EVERYBODY)
+
+    def users(self, id: str) -> set[str]:
+        """The projects whose ports or networks are under a policy. One statement."""
+        parts = [select(table.c.project_id).where(table.c.qos_policy_id == id) for _, table in _USERS]
+        return set(self._sql.execute(union(*parts)).scalars())
 
     def delete(self, record: QosPolicy) -> None:
         """Remove a policy and its rules. Raises Conflict while something is under it."""
@@ -145,4 +168,4 @@ class QosPolicies(StandardNoun[QosPolicy]):
         self.touched([record.id])
 
 
-_USERS = (("port", port), ("network", network), ("floating IP", floating_ip))
+_USERS = (("port", port), ("network", network))

@@ -123,6 +123,10 @@ class RbacPolicies:
             return self._store.port.projects_in_group(record.object_id)
         if record.object_type == "subnetpool":
             return {project for project, _ in self._store.subnet.cidrs_of_pool(record.object_id)}
+        if record.object_type == "qos_policy":
+            return self._store.qos_policy.users(record.object_id)
+        if record.object_type == "address_group":
+            return self._store.address_group.users(record.object_id)
         return set()
 
     def refuse_used(self, object_id: str, action: str, target: str, owner: str) -> None:

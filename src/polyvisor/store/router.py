@@ -27,7 +27,6 @@ router = Table(
     Column("gateway_port_id", String(36), ForeignKey("port.id"), unique=True),
     Column("enable_snat", Boolean, nullable=False),
     Column("routes", Json(tuple[HostRoute, ...]), nullable=False),
-    Column("availability_zone_hints", Json(tuple[str, ...]), nullable=False),
 )
 """A router's interfaces are ports whose `device_id` is the router's id."""
 

@@ -38,7 +38,7 @@ RULES = [
 ]
 _CREATE_RULES = names_of(_CREATE)
 _FILTERS = filters_of(
-    "floating_network_id", "floating_ip_address", "router_id", "port_id", "fixed_ip_address", "status", "qos_policy_id"
+    "floating_network_id", "floating_ip_address", "router_id", "port_id", "fixed_ip_address", "status"
 )
 _SORTS = ("id", "project_id", "floating_network_id", "floating_ip_address", "router_id", "fixed_ip_address", "status",
           "created_at", "updated_at")  # fmt: skip
@@ -53,7 +53,6 @@ class NewFloatingIp(msgspec.Struct, forbid_unknown_fields=True):
     port_id: str | UnsetType | None = UNSET
     fixed_ip_address: Address | UnsetType | None = UNSET
     description: Text | UnsetType = UNSET
-    qos_policy_id: str | UnsetType | None = UNSET
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
 
@@ -64,7 +63,6 @@ class FloatingIpChange(msgspec.Struct, forbid_unknown_fields=True):
     port_id: str | UnsetType | None = UNSET
     fixed_ip_address: Address | UnsetType | None = UNSET
     description: Text | UnsetType = UNSET
-    qos_policy_id: str | UnsetType | None = UNSET
 
 
 @floating_ips.route(
@@ -89,7 +87,6 @@ def _make(call: Call, new: NewFloatingIp) -> FloatingIp:
         raise _without_port()
     if "floating_ip_address" in values:
         values["floating_ip_address"] = _address(values["floating_ip_address"])
-    call.store.qos_policy.check(values.get("qos_policy_id"), call.owner)
     record = call.store.floating_ip.create(
         FloatingIpWanted(**target, **values),
         id=call.new_id(),
@@ -137,7 +134,6 @@ def update(call: Call) -> Reply:
     port_id, fixed = values.pop("port_id", record.port_id), _address(values.pop("fixed_ip_address", None))
     if fixed is not None and port_id is None:
         raise _without_port()
-    call.store.qos_policy.check(values.get("qos_policy_id"), call.owner)
     if values:
         record = call.store.floating_ip.update(record, values, call.now)
     if asked and port_id is not None:
@@ -167,7 +163,6 @@ def view(_call: Call, record: FloatingIp) -> dict[str, Any]:
         "port_id": record.port_id,
         "fixed_ip_address": record.fixed_ip_address,
         "status": record.status,
-        "qos_policy_id": record.qos_policy_id,
         "port_details": _details(record.ports[0]) if record.ports else None,
         "port_forwardings": [
             {

@@ -144,6 +144,8 @@ def _make(call: Call, new: NewNetwork) -> Network:
         # 0 is Neutron's word for "as large as it can be".
         values["mtu"] = number(values["mtu"], "mtu", 0, 65_535)
     _check(call, values)
+    if "qos_policy_id" not in values:
+        values["qos_policy_id"] = call.store.qos_policy.default_of(target["project_id"])
     zones = tuple(values.pop("availability_zone_hints", ()))
     check_zones(call, zones)
     record = Network(

@@ -23,7 +23,6 @@ from polyvisor.api.network.form import (
     selected,
     standard,
 )
-from polyvisor.api.network.network import Zones, check_zones
 from polyvisor.api.network.port_fields import FixedIp, wanted_ip
 from polyvisor.api.network.subnet import Route
 from polyvisor.model.errors import Invalid
@@ -74,7 +73,6 @@ class NewRouter(msgspec.Struct, forbid_unknown_fields=True):
     project_id: Project | UnsetType = UNSET
     admin_state_up: Truth | UnsetType = UNSET
     external_gateway_info: GatewayInfo | UnsetType | None = UNSET
-    availability_zone_hints: Zones | UnsetType = UNSET
 
 
 class RouterChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -105,11 +103,7 @@ def _make(call: Call, new: NewRouter) -> Router:
     target: dict[str, Any] = {"project_id": project_of(call, values)}
     gateway = _gateway(call, "create_router", values, target)
     truths(values, "admin_state_up")
-    zones = tuple(values.pop("availability_zone_hints", ()))
-    check_zones(call, zones)
-    record = Router(
-        id=call.new_id(), created_at=call.now, updated_at=call.now, availability_zone_hints=zones, **target, **values
-    )
+    record = Router(id=call.new_id(), created_at=call.now, updated_at=call.now, **target, **values)
     call.store.router.create(record)
     return record if gateway is None else _set_gateway(call, record, gateway)
 
@@ -243,8 +237,6 @@ def view(_call: Call, record: Router) -> dict[str, Any]:
         "status": "ACTIVE",
         "external_gateway_info": None if record.gateway is None else _gateway_view(record.gateway),
         "routes": [{"destination": each.destination, "nexthop": each.nexthop} for each in record.routes],
-        "availability_zone_hints": list(record.availability_zone_hints),
-        "availability_zones": list(record.availability_zone_hints),
     }
 
 

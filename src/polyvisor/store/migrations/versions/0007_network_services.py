@@ -134,7 +134,6 @@ def upgrade() -> None:
         sa.Column("gateway_port_id", sa.String(length=36), nullable=True),
         sa.Column("enable_snat", sa.Boolean(), nullable=False),
         sa.Column("routes", sa.Text(), nullable=False),
-        sa.Column("availability_zone_hints", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["gateway_network_id"], ["network.id"], name=op.f("fk_router_gateway_network_id")),
         sa.ForeignKeyConstraint(["gateway_port_id"], ["port.id"], name=op.f("fk_router_gateway_port_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_router")),
@@ -181,13 +180,11 @@ def upgrade() -> None:
         sa.Column("port_id", sa.String(length=36), nullable=True),
         sa.Column("fixed_ip_address", sa.String(length=64), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("qos_policy_id", sa.String(length=36), nullable=True),
         sa.ForeignKeyConstraint(
             ["floating_network_id"], ["network.id"], name=op.f("fk_floating_ip_floating_network_id")
         ),
         sa.ForeignKeyConstraint(["floating_port_id"], ["port.id"], name=op.f("fk_floating_ip_floating_port_id")),
         sa.ForeignKeyConstraint(["port_id"], ["port.id"], name=op.f("fk_floating_ip_port_id")),
-        sa.ForeignKeyConstraint(["qos_policy_id"], ["qos_policy.id"], name=op.f("fk_floating_ip_qos_policy_id")),
         sa.ForeignKeyConstraint(["router_id"], ["router.id"], name=op.f("fk_floating_ip_router_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_floating_ip")),
         sa.UniqueConstraint("floating_port_id", name=op.f("uq_floating_ip_floating_port_id")),
@@ -203,7 +200,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_floating_ip_floating_network_id"), ["floating_network_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_floating_ip_port_id"), ["port_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_floating_ip_project_id"), ["project_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_floating_ip_qos_policy_id"), ["qos_policy_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_floating_ip_router_id"), ["router_id"], unique=False)
 
     op.create_table(
@@ -259,7 +255,6 @@ def downgrade() -> None:
     op.drop_table("trunk_sub_port")
     with op.batch_alter_table("floating_ip", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_floating_ip_router_id"))
-        batch_op.drop_index(batch_op.f("ix_floating_ip_qos_policy_id"))
         batch_op.drop_index(batch_op.f("ix_floating_ip_project_id"))
         batch_op.drop_index(batch_op.f("ix_floating_ip_port_id"))
         batch_op.drop_index(batch_op.f("ix_floating_ip_floating_network_id"))

@@ -54,6 +54,7 @@ func (f *folder) create(ctx *simulator.Context, req *types.CreateVM_Task) (*mach
 		vm.call(ctx, name)
 	}
 	vm.complete(ctx)
+	vm.bindPorts(ctx, nil)
 	if fault := vm.settleDisks(ctx, nil); fault != nil {
 		vm.destroy(ctx)
 		return nil, fault

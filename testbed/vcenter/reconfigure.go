@@ -28,7 +28,7 @@ func (m *machine) reconfigure(ctx *simulator.Context, req *types.ReconfigVM_Task
 	if fault := m.vcenter.checkDevices(m.host(), &req.Spec); fault != nil {
 		return fault
 	}
-	destroyed, before := m.destroyedDisks(&req.Spec), slices.Clone(m.Config.Hardware.Device)
+	destroyed, before, ports := m.destroyedDisks(&req.Spec), slices.Clone(m.Config.Hardware.Device), m.boundPorts()
 	body := m.VirtualMachine.ReconfigVMTask(ctx, req).(*methods.ReconfigVM_TaskBody)
 	if body.Fault() != nil {
 		return body.Fault().VimFault().(types.BaseMethodFault)
@@ -44,6 +44,7 @@ func (m *machine) reconfigure(ctx *simulator.Context, req *types.ReconfigVM_Task
 	if fault := m.settleDisks(ctx, before); fault != nil {
 		return fault
 	}
+	defer m.bindPorts(ctx, ports)
 	return m.plugChanges(ctx, before)
 }
 

@@ -147,6 +147,7 @@ func (v *vcenter) restoreMachine(content types.ObjectContent) error {
 		}
 	}
 	v.connect(ctx, vm.Self, vm.Network)
+	(&machine{vm, v}).restorePorts()
 	v.adopt(&machine{vm, v})
 	return nil
 }

@@ -23,6 +23,7 @@ type vcenter struct {
 	fleet      guest.Fleet
 	injections injections
 	store      *store
+	ports      ports
 	leases     sync.Map // of *lease, by the secret in its URLs
 
 	address    string // host:port
@@ -49,6 +50,7 @@ func newVCenter(options Options, accelerator guest.Accelerator) (*vcenter, error
 			Folder: filepath.Join(options.Data, "guests"), Accelerator: accelerator,
 			Plug: options.plug(), DieWithMe: options.GuestsDie,
 		},
+		ports:  ports{own: map[string]portSetting{}},
 		guests: map[types.ManagedObjectReference]*guest.Guest{},
 		busy:   map[types.ManagedObjectReference]*sync.Mutex{},
 	}

@@ -5,7 +5,7 @@ estate. It is called from worker threads, several at once for different guests, 
 Every method that changes something may be called again after a crash or a lost reply, and then ends in the same state.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -13,6 +13,7 @@ from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostReport
 from polyvisor.model.image import ImageRef
 from polyvisor.model.nic import Nic
+from polyvisor.model.port_filter import PortFilter
 from polyvisor.model.power import Power
 from polyvisor.model.record import Record
 
@@ -194,6 +195,24 @@ class SharedDisks(Protocol):
 
     def let_go(self, server_id: str, to: str) -> None:
         """End the guest here and forget it; its files stay, and are the host `to`'s from now on."""
+
+
+@runtime_checkable
+class FilteringPorts(Protocol):
+    """A driver whose hypervisor makes security groups hold by itself, once it is told what ports let through."""
+
+    def filter_ports(self, host: str, filters: Sequence[PortFilter]) -> int:
+        """Make the ports of the host's guests let through what is said here, now and for cards plugged in since.
+
+        Ports that no guest here has are passed over. Returns how many let through something else before.
+        """
+
+
+def with_port_filter(driver: Driver) -> FilteringPorts:
+    """The driver as one that filters. Raises HypervisorError where it does not."""
+    if not isinstance(driver, FilteringPorts):
+        raise HypervisorError(f"{driver.place} leaves security groups to the network backend.")
+    return driver
 
 
 def with_shared_disks(driver: Driver) -> SharedDisks:

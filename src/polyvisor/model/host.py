@@ -100,6 +100,9 @@ class HostReport(Told):
     """Whether guests here can be on geneve networks."""
     physical_networks: frozenset[str] = frozenset()
     """Networks of the site that are mapped to a switch of this host; EVERY_PHYSICAL_NETWORK among them = all."""
+    port_filter: str = "network"
+    """Who makes security groups hold for guests here: "network" (the network backend), "host" (the host itself, once it
+    is told of them), or "none"."""
 
     @property
     def reach(self) -> Reach:

@@ -1,6 +1,7 @@
 """A server's network card, as its hypervisor and its guest are told of it."""
 
 from polyvisor.model.network import SegmentRef
+from polyvisor.model.port_filter import PortFilter
 from polyvisor.model.record import Told
 from polyvisor.model.subnet import HostRoute
 
@@ -37,3 +38,5 @@ class Nic(Told):
     port_security: bool = True
     tag: str = ""
     """What the guest's metadata calls the device."""
+    filter: PortFilter | None = None
+    """What its security groups let through, for hosts that filter by themselves; None = it is not theirs to filter."""

@@ -43,6 +43,12 @@ class HostForgetImages(Told):
     host: str
 
 
+class HostFilterPorts(Told):
+    """`host.filter_ports`: tell the host what its guests' ports let through."""
+
+    host: str
+
+
 class ServerInterface(Told):
     """`server.attach_interface`, `server.detach_interface`: a port of the server's."""
 

@@ -9,6 +9,7 @@ from polyvisor.model.operation import CONTROL
 from polyvisor.operate.engine import Engine
 from polyvisor.operate.kinds import PASSING
 from polyvisor.operate.reconcile import forgotten_image, orphaned_claim
+from polyvisor.operate.reconcile.port_filter import PortFilters
 from polyvisor.operate.watchman import Watchman
 from polyvisor.store.database import Database
 from polyvisor.store.outage import said_elsewhere, was_undone
@@ -40,6 +41,7 @@ class Controller:
         self._thread = threading.Thread(target=self._loop, name="controller", daemon=True)
         self._sweep_at = self._beat_at = clock()
         self._watchman = Watchman(database, engine.tools)
+        self._filters = PortFilters()
 
     def start(self) -> None:
         """Begin."""
@@ -99,6 +101,7 @@ class Controller:
                 return  # another process is at it
             orphaned_claim.sweep(store)
             forgotten_image.sweep(store, now, self._engine.tools.new_id)
+            self._filters.sweep(store, now, self._engine.tools.new_id)
             store.operation.forget(PASSING, now - PASSING_KEPT)
             keep = timedelta(hours=self._engine.tools.compute.purge_after_hours)
             purged = store.server.purge(now - keep)

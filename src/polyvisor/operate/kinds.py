@@ -5,6 +5,7 @@ from typing import Any
 from polyvisor.operate.definition import Operation
 from polyvisor.operate.guest_remove import guest_remove
 from polyvisor.operate.host_drain import host_drain
+from polyvisor.operate.host_filter_ports import host_filter_ports
 from polyvisor.operate.host_forget_images import host_forget_images
 from polyvisor.operate.server_create import server_create
 from polyvisor.operate.server_delete import server_delete
@@ -43,8 +44,9 @@ KINDS: dict[str, Operation[Any]] = {
         server_console_log,
         server_console,
         host_forget_images,
+        host_filter_ports,
     )
 }
 
-PASSING = ("server.console_log", "server.console", "host.forget_images")
+PASSING = ("server.console_log", "server.console", "host.forget_images", "host.filter_ports")
 """Kinds that answer a request or tidy up: nobody looks for them later, so they are soon forgotten."""

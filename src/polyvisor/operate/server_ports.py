@@ -11,7 +11,9 @@ from polyvisor.model.network import Network
 from polyvisor.model.nic import Nic
 from polyvisor.model.place import NetworkNeed
 from polyvisor.model.port import Port
+from polyvisor.model.port_filter import PortFilter
 from polyvisor.model.server import Server, ServerPort
+from polyvisor.store.port_permit import filters_of
 from polyvisor.store.store import Store
 
 UNBOUND = "unbound"
@@ -22,7 +24,6 @@ VIF_TYPES = {
     HypervisorType.SIMULATED: "simulated",
 }
 """What ports say of how they are plugged, by the hypervisor of their host."""
-_DETAILS = {"port_filter": True, "connectivity": "l2"}
 
 
 def needs(store: Store, ports: Sequence[ServerPort]) -> tuple[NetworkNeed, ...]:
@@ -48,19 +49,29 @@ def bind(store: Store, ports: Sequence[ServerPort], host: Host, now: datetime) -
         port.id for port in there if (port.binding.host, port.binding.vif_type) != (host.name, vif_type)
     ]  # what is bound here already stays as it is, its status too
     if elsewhere:
-        store.port.bind(elsewhere, host=host.name, vif_type=vif_type, vif_details=_DETAILS, now=now)
+        store.port.bind(elsewhere, host=host.name, vif_type=vif_type, vif_details=_details(host), now=now)
     return nics(store, ports, host)
 
 
 def nics(store: Store, ports: Sequence[ServerPort], host: Host) -> tuple[Nic, ...]:
-    """The ports as cards at a host, with their tags. Three statements; none without ports."""
+    """The ports as cards at a host, with their tags, and what they let through where the host filters by itself. Three
+    statements, or seven; none without ports."""
     if not ports:
         return ()
     physical = host.report.physical_networks
     known = None if EVERY_PHYSICAL_NETWORK in physical else physical
     tags = {port.port_id: port.tag for port in ports}
     found = store.port.nics([port.port_id for port in ports], known)
-    return tuple(msgspec.structs.replace(nic, tag=tags[nic.port_id]) for nic in found)
+    filters: dict[str, PortFilter] = {}
+    if host.report.port_filter == "host":
+        filters = filters_of(store, store.port.of_ids(tags).values())
+    return tuple(msgspec.structs.replace(nic, tag=tags[nic.port_id], filter=filters.get(nic.port_id)) for nic in found)
+
+
+def _details(host: Host) -> dict[str, object]:
+    """Whether security groups hold there, and whether by a filter that knows connections."""
+    filter = host.report.port_filter
+    return {"port_filter": filter != "none", "stateful_filter": filter == "network", "connectivity": "l2"}
 
 
 def unbind(store: Store, ports: Sequence[ServerPort], now: datetime) -> None:

@@ -107,6 +107,7 @@ def report(
         members=tuple(host.record for host in members),
         warnings=warnings(_facts(session, cluster, members, stores, config.get("drs"))) + carried.warnings,
         physical_networks=carried.physical_networks,
+        port_filter="none" if session.settings.security_groups == "off" else "host",
         cached_images=frozenset[str]().union(
             *(cached(Files(session, cluster, store)) for store in stores if store.record.accessible)
         ),

@@ -36,6 +36,10 @@ class DistributedGroups:
         self._session, self._cloud_id = session, cloud_id
         self._known: dict[tuple[str, str], Any] = {}  # by switch and key; looked at again before use
 
+    @property
+    def _filtered(self) -> bool:
+        return self._session.settings.security_groups != "off"
+
     def ensure(self, cluster: Cluster, switch: Switch, wanted: Wanted) -> Any:
         """The backing of a card on the network's port group, which is made where it is missing, and put right where
         someone changed its VLAN or its security policy. Raises HypervisorError."""
@@ -77,7 +81,7 @@ class DistributedGroups:
     def _make(self, cluster: Cluster, switch: Switch, wanted: Wanted) -> Any:
         """Make it. Where another has just made it, the name is taken, and that one is found by its mark."""
         for name in names(wanted):
-            spec = _specification(wanted, name, self._cloud_id)
+            spec = _specification(wanted, name, self._cloud_id, filtered=self._filtered)
             try:
                 finish(
                     self._session,
@@ -99,11 +103,12 @@ class DistributedGroups:
 
     def _put_right(self, group: Any, wanted: Wanted) -> None:
         props = read(self._session, group, ["name", "config.defaultPortConfig", "config.configVersion"]) or {}
-        if distributed_as_wanted(props.get("config.defaultPortConfig"), wanted):
+        if distributed_as_wanted(props.get("config.defaultPortConfig"), wanted, filtered=self._filtered):
             return
         log.warning("the port group %s was changed in vCenter; it is put right", props.get("name"))
         spec = vim.dvs.DistributedVirtualPortgroup.ConfigSpec(
-            configVersion=props.get("config.configVersion"), defaultPortConfig=distributed_policy(wanted)
+            configVersion=props.get("config.configVersion"),
+            defaultPortConfig=distributed_policy(wanted, filtered=self._filtered),
         )
         try:
             finish(
@@ -155,7 +160,7 @@ def _is_on(props: Properties, switch: Switch) -> bool:
     return reference is not None and reference._moId == switch.reference._moId
 
 
-def _specification(wanted: Wanted, name: str, cloud_id: str) -> Any:
+def _specification(wanted: Wanted, name: str, cloud_id: str, *, filtered: bool) -> Any:
     """Ports are bound when a card is plugged, so that they keep their place while the VM is off, and are as many as are
     needed (VMware's reference: earlyBinding with autoExpand)."""
     return vim.dvs.DistributedVirtualPortgroup.ConfigSpec(
@@ -164,7 +169,7 @@ def _specification(wanted: Wanted, name: str, cloud_id: str) -> Any:
         type="earlyBinding",
         autoExpand=True,
         numPorts=_FIRST_PORTS,
-        defaultPortConfig=distributed_policy(wanted),
+        defaultPortConfig=distributed_policy(wanted, filtered=filtered),
         policy=vim.dvs.VmwareDistributedVirtualSwitch.VMwarePortgroupPolicy(
             blockOverrideAllowed=True,
             shapingOverrideAllowed=False,

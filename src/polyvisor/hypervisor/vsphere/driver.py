@@ -3,7 +3,7 @@
 import functools
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -28,6 +28,7 @@ from polyvisor.hypervisor.vsphere.host_files import tail_at_host
 from polyvisor.hypervisor.vsphere.image_cache import DatastoreImages
 from polyvisor.hypervisor.vsphere.inventory import Inventory
 from polyvisor.hypervisor.vsphere.nics import Nics
+from polyvisor.hypervisor.vsphere.port_filters import PortFilters
 from polyvisor.hypervisor.vsphere.port_groups import PortGroups
 from polyvisor.hypervisor.vsphere.power import Powering
 from polyvisor.hypervisor.vsphere.properties import read
@@ -39,6 +40,7 @@ from polyvisor.model.guest import GuestReport
 from polyvisor.model.host import HostReport
 from polyvisor.model.image import ImageRef
 from polyvisor.model.nic import Nic
+from polyvisor.model.port_filter import PortFilter
 from polyvisor.model.power import Power
 
 log = logging.getLogger(__name__)
@@ -78,9 +80,12 @@ class VsphereDriver:
         self.images = DatastoreImages(self.session, cloud_id, state_dir, owner=f"{cloud_id}/{place}")
         self._switches = Switches(self.session)
         groups = PortGroups(self.session, self._inventory, self._switches, cloud_id)
-        self._maker = GuestMaker(self.session, self._inventory, self._guests, self.images, groups, cloud_id)
+        self._filters = PortFilters(self.session, self._switches)
+        self._maker = GuestMaker(
+            self.session, self._inventory, self._guests, self.images, groups, self._filters, cloud_id
+        )
         self._remover = GuestRemover(self.session, self._inventory, self._guests, self._power, groups)
-        self._nics = Nics(self.session, self._inventory, self._guests, groups)
+        self._nics = Nics(self.session, self._inventory, self._guests, groups, self._filters)
         self.watcher = Watcher(self.session, self._inventory, self._guests)
         self._foreign_mib: dict[str, int] = {}
         self._before = ""
@@ -190,6 +195,11 @@ class VsphereDriver:
     def detach_nic(self, server_id: str, port_id: str) -> bool:
         """Take a card out, and its network's port group where that was its last."""
         return self._nics.detach(server_id, port_id)
+
+    @_faults_told("set the traffic rules of ports")
+    def filter_ports(self, host: str, filters: Sequence[PortFilter]) -> int:
+        """Bring the rules of ports to the distributed ports of the host's VMs; returns how many had others."""
+        return self._filters.apply(self._inventory.cluster(host), filters)
 
     @_faults_told("read a console log")
     def console_log(self, server_id: str) -> bytes:

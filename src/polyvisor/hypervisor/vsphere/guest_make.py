@@ -24,6 +24,7 @@ from polyvisor.hypervisor.vsphere.image_cache import DatastoreImages, Ready
 from polyvisor.hypervisor.vsphere.inventory import Cluster, Inventory
 from polyvisor.hypervisor.vsphere.names import vm_folder
 from polyvisor.hypervisor.vsphere.placing import roomiest
+from polyvisor.hypervisor.vsphere.port_filters import PortFilters
 from polyvisor.hypervisor.vsphere.port_groups import PortGroups
 from polyvisor.hypervisor.vsphere.properties import read
 from polyvisor.hypervisor.vsphere.session import Session
@@ -65,10 +66,11 @@ class GuestMaker:
         guests: Guests,
         images: DatastoreImages,
         groups: PortGroups,
+        filters: PortFilters,
         cloud_id: str,
     ) -> None:
         self._session, self._inventory, self._guests = session, inventory, guests
-        self._images, self._groups, self._cloud_id = images, groups, cloud_id
+        self._images, self._groups, self._filters, self._cloud_id = images, groups, filters, cloud_id
 
     def prepare_image(self, cluster: Cluster, image: ImageRef, source: ImageSource, progress: Progress) -> str:
         """Bring the image to the datastore that suits best; returns its name."""
@@ -91,13 +93,18 @@ class GuestMaker:
         self, cluster: Cluster, datastore: str, spec: GuestSpec, source: ImageSource, progress: Progress
     ) -> None:
         """Make the guest, powered off. One that is there is complete. Raises HypervisorError."""
-        if self._guests.find_or_refuse(spec.server_id) is not None:
-            return
+        if self._guests.find_or_refuse(spec.server_id) is None:
+            self._make(cluster, datastore, spec, source, progress)
+        if spec.nics:
+            self._filters.apply_to(cluster, self._guests.need(spec.server_id)[0], spec.nics)
+
+    def _make(self, cluster: Cluster, datastore: str, spec: GuestSpec, source: ImageSource, progress: Progress) -> None:
         hosts, stores = usable_stores(self._session, cluster)
         store = choose(stores, self._needed_bytes(spec), wished=datastore, place=cluster.title)
         files = Files(self._session, cluster, store)
         site = _Site(files=files, hosts=hosts, source=source, progress=progress)
         self._groups.check(cluster, site.host_keys, spec.nics)
+        self._filters.check(cluster, spec.nics)
         self._config_spec(spec, files, GuestFiles())  # refuses what cannot be, before anything is laid
         fresh = files.make_folder(vm_folder(spec.server_id))
         if not fresh and self._came_through(spec.server_id):

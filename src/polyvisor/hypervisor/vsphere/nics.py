@@ -8,7 +8,8 @@ from pyVmomi import vim
 from polyvisor.hypervisor.driver import HypervisorError
 from polyvisor.hypervisor.vsphere import devices, marks
 from polyvisor.hypervisor.vsphere.guests import Guests
-from polyvisor.hypervisor.vsphere.inventory import Inventory
+from polyvisor.hypervisor.vsphere.inventory import Cluster, Inventory
+from polyvisor.hypervisor.vsphere.port_filters import PortFilters
 from polyvisor.hypervisor.vsphere.port_groups import PortGroups
 from polyvisor.hypervisor.vsphere.properties import Properties, read
 from polyvisor.hypervisor.vsphere.session import Session
@@ -24,17 +25,25 @@ _LET_GO_SECONDS = 30
 class Nics:
     """The cards of one connection's guests."""
 
-    def __init__(self, session: Session, inventory: Inventory, guests: Guests, groups: PortGroups) -> None:
-        self._session, self._inventory, self._guests, self._groups = session, inventory, guests, groups
+    def __init__(
+        self, session: Session, inventory: Inventory, guests: Guests, groups: PortGroups, filters: PortFilters
+    ) -> None:
+        self._session, self._inventory, self._guests = session, inventory, guests
+        self._groups, self._filters = groups, filters
 
     def attach(self, server_id: str, nic: Nic) -> None:
         """Plug a card in, whether the guest runs or not; one that is there stays as it is. Raises HypervisorError."""
         vm, _ = self._guests.need(server_id)
         props = self._read(vm, server_id)
-        if card_of(props, nic.port_id) is not None:
-            return
         host = props.get("runtime.host")
         cluster = self._inventory.cluster_of_host(host)
+        if card_of(props, nic.port_id) is None:
+            self._filters.check(cluster, [nic])
+            self._plug(cluster, vm, props, nic, server_id)
+        self._filters.apply_to(cluster, vm, [nic])
+
+    def _plug(self, cluster: Cluster, vm: Any, props: Properties, nic: Nic, server_id: str) -> None:
+        host = props.get("runtime.host")
         model = {"hw_vif_model": marks.value(props, marks.VIF_MODEL_KEY)}
         with self._groups.plugs(cluster, [host._moId] if host is not None else [], [nic]) as plugs:
             card = devices.nic(model, 0, nic.mac_address, plugs.backings[0], port_id=nic.port_id)

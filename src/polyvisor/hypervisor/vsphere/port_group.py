@@ -8,9 +8,12 @@ from pyVmomi import vim
 
 from polyvisor.hypervisor.driver import HypervisorError
 from polyvisor.hypervisor.vsphere.names import labelled
+from polyvisor.hypervisor.vsphere.traffic_filter import filter_policy, rules_of
 from polyvisor.model.network import NetworkType
 from polyvisor.model.nic import Nic
 from polyvisor.model.record import Record
+from polyvisor.network.dvs.rule import TrafficRule
+from polyvisor.network.dvs.translate import closed
 
 MAX_VLAN = 4094
 _OPEN = "open"
@@ -97,11 +100,13 @@ def _short(cloud_id: str) -> str:
 # What it lets through
 
 
-def distributed_policy(wanted: Wanted) -> Any:
-    """Its VLAN and its security policy, for a distributed switch."""
+def distributed_policy(wanted: Wanted, *, filtered: bool) -> Any:
+    """Its VLAN and its security policy, for a distributed switch; `filtered`: ports are closed until they are told what
+    to let through."""
     dvs = vim.dvs.VmwareDistributedVirtualSwitch
     allowed = vim.BoolPolicy(inherited=False, value=not wanted.guarded)
     return dvs.VmwarePortConfigPolicy(
+        filterPolicy=filter_policy(_default_rules(wanted, filtered=filtered)),
         vlan=dvs.VlanIdSpec(inherited=False, vlanId=wanted.vlan),
         securityPolicy=dvs.SecurityPolicy(
             inherited=False,
@@ -113,11 +118,17 @@ def distributed_policy(wanted: Wanted) -> Any:
     )
 
 
-def distributed_as_wanted(policy: Any, wanted: Wanted) -> bool:
-    """Whether a distributed port group still has the VLAN and the security policy that it was made with."""
+def _default_rules(wanted: Wanted, *, filtered: bool) -> tuple[TrafficRule, ...]:
+    return closed() if filtered and wanted.guarded else ()
+
+
+def distributed_as_wanted(policy: Any, wanted: Wanted, *, filtered: bool) -> bool:
+    """Whether a distributed port group has the VLAN and the policies that it should have."""
     security = getattr(policy, "securityPolicy", None)
     flags = [getattr(security, name, None) for name in ("allowPromiscuous", "macChanges", "forgedTransmits")]
     values = [None if flag is None or flag.inherited else flag.value for flag in flags]
+    if (rules_of(getattr(policy, "filterPolicy", None)) or ()) != _default_rules(wanted, filtered=filtered):
+        return False
     return vlan_of(policy) == wanted.vlan and values == [False, not wanted.guarded, not wanted.guarded]
 
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from polyvisor.model.record import Record
@@ -43,6 +44,9 @@ class VsphereSettings(Record):
     port_groups: dict[str, str] = {}
     """Existing port groups that networks use instead of one made for them, by the network's id or name:
     { public = "VLAN 120" }. One given by a network's name is used only where its VLAN and switch are the network's."""
+    security_groups: Literal["open", "strict", "off"] = "open"
+    """How security groups hold on distributed switches, whose filter knows no connections: "open" lets replies in to
+    ports from 32768 on; "strict" refuses servers whose groups are stateful; "off" filters nothing."""
     connect_timeout_seconds: float = 10
     """How long a connection and its TLS handshake may take before the server counts as unreachable."""
     timeout_seconds: float = 60

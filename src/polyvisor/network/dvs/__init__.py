@@ -1,0 +1,1 @@
+"""Security groups as a distributed switch of vSphere can hold them."""

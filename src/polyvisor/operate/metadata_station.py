@@ -117,6 +117,9 @@ class MetadataStation:
         if port.network_id in self._spaces:
             self._remove(port.network_id)
         outer = outer_name(port.network_id)
+        # A port that an earlier process has left belongs to a card that is gone: the switch must forget it first, or it
+        # goes on listening to that one.
+        self._switch.unplug(outer)
         made = space.make(port, outer, software_checksums=self._switch.software_checksums())
         self._spaces[port.network_id] = made
         self.listener.add(port.network_id, made.sockets)

@@ -43,10 +43,9 @@ class OpenVSwitch:
         return {str(name): str(ids[_MARK]) for name, ids in told if _MARK in ids}
 
     def plug(self, outer: str, port: MetadataPort) -> None:
-        """Replace whatever port has that name: one that an earlier process left has lost its card."""
+        """Add the port."""
         self._run(
-            "--if-exists", "del-port", self._bridge, outer,
-            "--", "add-port", self._bridge, outer,
+            "--may-exist", "add-port", self._bridge, outer,
             "--", "set", "Interface", outer, f"external_ids:iface-id={port.port_id}",
             f"external_ids:{_MARK}={port.network_id}",
         )  # fmt: skip

@@ -1,0 +1,28 @@
+"""A process of its own that hears the guests of one chassis, as an agent does: python -m …station URL PLACE SWITCH."""
+
+import signal
+import sys
+import threading
+
+from polyvisor.network.metadata.switch import OpenVSwitch
+from polyvisor.operate.metadata_station import MetadataStation
+from polyvisor.serve.local_metadata import LocalMetadataLink
+from polyvisor.serve.logs import log_to_stderr
+from polyvisor.store.database import Database
+
+
+def main(url: str, place: str, switch: str) -> None:
+    """Until SIGTERM. `switch`: where its Open vSwitch's database answers."""
+    log_to_stderr("info", "text", {})
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    database = Database(url)
+    station = MetadataStation(LocalMetadataLink(database, [place]), OpenVSwitch("br-int", switch), look_seconds=0.2)
+    station.start()
+    stopping.wait()
+    station.stop()
+    database.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,216 @@
+"""The whole way: records, OVN, a guest that asks DHCP, and a process beside each chassis that is asked and killed."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from polyvisor.model.ip import default_pools
+from polyvisor.model.metadata import ADDRESS, ADDRESS_6
+from polyvisor.model.network import Network
+from polyvisor.model.port import Binding, Port, PortWanted
+from polyvisor.model.subnet import Subnet
+from polyvisor.network.metadata import space
+from polyvisor.network.ovn.backend import OvnBackend
+from polyvisor.operate.metadata_station import outer_name
+from polyvisor.operate.network_keeper import NetworkKeeper
+from testbed.ovn import TestOvn
+from testbed.ovn_chassis import TestChassis
+from testbed.ovn_guest import TestGuest
+from testbed.process import wait_for
+from tests.api.metadata.estate import NOW, Estate, server, uid
+from tests.databases import sqlite_url, with_tables
+from tests.network.beds import settings
+
+pytestmark = pytest.mark.xdist_group("ovn")
+
+PATIENCE_SECONDS = 60.0
+REPOSITORY = Path(__file__).parents[3]
+
+
+class Process:
+    """A station beside a chassis."""
+
+    def __init__(self, url: str, chassis: TestChassis, log: Path) -> None:
+        self._command = [
+            "ip", "netns", "exec", chassis.namespace, sys.executable, "-m", "tests.network.metadata.station", url,
+            chassis.name, f"unix:{chassis.directory}/db.sock",
+        ]  # fmt: skip
+        self.log = log
+        self.start()
+
+    def start(self) -> None:
+        """Begin, or begin anew."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, cwd=REPOSITORY, stdout=log, stderr=log)
+
+    def end(self, how: signal.Signals) -> None:
+        """By SIGTERM in order, by SIGKILL in none."""
+        self._process.send_signal(how)
+        self._process.wait(PATIENCE_SECONDS)
+
+
+class Bed:
+    """A cloud's records, what keeps them in OVN, and a station beside each chassis."""
+
+    def __init__(self, folder: Path, ovn: TestOvn) -> None:
+        self.ovn, self.url = ovn, sqlite_url(folder)
+        self.database = with_tables(self.url)
+        self.estate = Estate(self.database)
+        self.settings = msgspec.structs.replace(settings(ovn), backend="ovn")
+        self.keeper = NetworkKeeper(
+            self.database, OvnBackend(self.settings), lambda: datetime.now(UTC), time.monotonic, sweep_seconds=60
+        )
+        self.keeper.start()
+        self.stations = {}
+        for chassis in ovn.chassis:
+            self.estate.host(chassis.name, chassis.name)
+            self.stations[chassis.name] = Process(self.url, chassis, folder / f"{chassis.name}.log")
+
+    def network(self, name: str, project_id: str, *, ipv6: bool = False) -> str:
+        """With a subnet of IPv4, the same for everybody, perhaps one of IPv6, and its metadata port."""
+        common: dict[str, Any] = {"project_id": project_id, "created_at": NOW, "updated_at": NOW}
+        subnets: list[dict[str, Any]] = [{"ip_version": 4, "cidr": "10.0.0.0/24", "gateway_ip": "10.0.0.1"}]
+        if ipv6:
+            slaac = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+            subnets.append({"ip_version": 6, "cidr": "2001:db8::/64", "gateway_ip": "2001:db8::1", **slaac})
+        with self.database.write() as store:
+            made = store.network.create(Network(id=uid(name), name=name, mtu=0, **common), settings=self.settings)
+            for each in subnets:
+                pools = default_pools(each["cidr"], each["gateway_ip"])
+                id = uid(f"{name} {each['cidr']}")
+                store.subnet.create(Subnet(id=id, network_id=made.id, allocation_pools=pools, **each, **common), NOW)
+            store.metadata_port.keep(made.id, now=NOW, settings=self.settings)
+        return made.id
+
+    def guest(self, name: str, project_id: str, network_id: str, chassis: TestChassis) -> tuple[Port, TestGuest]:
+        """A server, and its guest, which has asked DHCP for an address and a route."""
+        made = server(name, project_id, host=chassis.name)
+        wanted = PortWanted(
+            network_id=network_id, project_id=project_id, device_id=made.id, device_owner="compute:nova",
+            binding=Binding(host=chassis.name, vif_type="ovs"),
+        )  # fmt: skip
+        with self.database.write() as store:
+            store.server.create([made])
+            port = store.port.create(wanted, id=str(uuid.uuid4()), now=NOW, settings=self.settings)
+        guest = chassis.guest(port.id, port.mac_address)
+        self.until_up(port.id)
+        told = guest.dhcp()
+        assert told["ip"] in [each.ip_address for each in port.fixed_ips]
+        routes = dict(zip(*[iter(told["staticroutes"].split())] * 2, strict=True))
+        guest.run("ip", "route", "add", ADDRESS, "via", routes[f"{ADDRESS}/32"], "dev", "eth0")
+        return port, guest
+
+    def until_up(self, port_id: str) -> None:
+        """Wait until OVN passes a port's packets."""
+
+        def is_up() -> bool:
+            with self.database.read() as store:
+                return store.port.get(port_id).status == "ACTIVE"
+
+        wait_for(is_up, PATIENCE_SECONDS, lambda: f"{port_id} stays down: {self.keeper.trouble} {self.keeper.stuck}")
+
+    def until_told(self, guest: TestGuest, hostname: str, address: str = ADDRESS) -> None:
+        """Wait until the guest is told its name."""
+        said = ""
+
+        def is_told() -> bool:
+            nonlocal said
+            said = ask(guest, address)
+            return said == hostname
+
+        def complaint() -> str:
+            logs = "".join(each.log.read_text() for each in self.stations.values())
+            return f"{guest.namespace} is told {said!r}\n{logs}"
+
+        wait_for(is_told, PATIENCE_SECONDS, complaint)
+
+    def stop(self) -> None:
+        """End all."""
+        for each in self.stations.values():
+            each.end(signal.SIGTERM)
+        self.keeper.stop()
+        self.database.close()
+
+
+def ask(guest: TestGuest, address: str = ADDRESS, path: str = "/latest/meta-data/hostname") -> str:
+    """What a guest is told; "" while nobody answers."""
+    entered = os.open(f"/run/netns/{guest.namespace}", os.O_RDONLY)
+
+    def get() -> str:
+        asking = http.client.HTTPConnection(address, 80, timeout=5)
+        try:
+            asking.request("GET", path)
+            return asking.getresponse().read().decode()
+        except OSError:
+            return ""
+        finally:
+            asking.close()
+
+    try:
+        return space._within(get, entered)
+    finally:
+        os.close(entered)
+
+
+@pytest.fixture
+def bed(tmp_path: Path, ovn: TestOvn) -> Iterator[Bed]:
+    made = Bed(tmp_path, ovn)
+    yield made
+    made.stop()
+
+
+def plugged(chassis: TestChassis) -> set[str]:
+    """The cards of namespaces on a chassis."""
+    return {name for name in chassis.vsctl("list-ports", "br-int").split() if name.startswith("pm")}
+
+
+def test_guests_of_two_projects_are_told_of_themselves_on_every_chassis_and_after_a_kill(bed: Bed) -> None:
+    one, other = bed.ovn.chassis
+    red, blue = bed.network("red-net", "red"), bed.network("blue-net", "blue", ipv6=True)
+    _, red_guest = bed.guest("red-server", "red", red, one)
+    _, blue_guest = bed.guest("blue-server", "blue", blue, one)
+    red_port, far_guest = bed.guest("far-server", "red", red, other)
+    # Both of the first chassis have the same address.
+    for guest, name in ((red_guest, "red-server"), (blue_guest, "blue-server"), (far_guest, "far-server")):
+        bed.until_told(guest, name)
+    bed.until_told(blue_guest, "blue-server", f"{ADDRESS_6}%eth0")
+    assert plugged(one) == {outer_name(red), outer_name(blue)}
+    assert plugged(other) == {outer_name(red)}
+
+    bed.stations[one.name].end(signal.SIGKILL)
+    assert ask(red_guest) == ""
+    assert ask(far_guest) == "far-server", "another chassis goes on"
+    bed.stations[one.name].start()
+    bed.until_told(red_guest, "red-server")
+    bed.until_told(blue_guest, "blue-server")
+
+    with bed.database.write() as store:
+        store.port.bind([red_port.id], host="", vif_type="unbound", now=NOW)
+    wait_for(lambda: plugged(other) == set(), PATIENCE_SECONDS, lambda: f"{plugged(other)} stay")
+
+
+def test_what_a_killed_process_has_left_of_a_network_that_is_gone_is_removed(bed: Bed) -> None:
+    one, _ = bed.ovn.chassis
+    red, blue = bed.network("red-net", "red"), bed.network("blue-net", "blue")
+    gone, red_guest = bed.guest("red-server", "red", red, one)
+    _, blue_guest = bed.guest("blue-server", "blue", blue, one)
+    bed.until_told(red_guest, "red-server")
+    bed.until_told(blue_guest, "blue-server")
+    bed.stations[one.name].end(signal.SIGKILL)
+    assert plugged(one) == {outer_name(red), outer_name(blue)}
+    with bed.database.write() as store:
+        store.port.delete([gone.id], NOW)
+    bed.stations[one.name].start()
+    wait_for(lambda: plugged(one) == {outer_name(blue)}, PATIENCE_SECONDS, lambda: f"{plugged(one)} are there")
+    bed.until_told(blue_guest, "blue-server")

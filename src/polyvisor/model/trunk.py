@@ -5,6 +5,8 @@ from polyvisor.model.record import Record
 
 SUB_PORT_OWNER = "trunk:subport"
 """The device_owner of a port that a trunk carries."""
+VLAN = "vlan"
+LAST_VLAN = 4094
 
 
 class SubPort(Record):

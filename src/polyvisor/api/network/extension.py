@@ -85,6 +85,7 @@ OFFERED = {
     "tag": ("Tag support", "Tags of networks."),
     "tag-ext": ("Tag support for resources: subnet, subnetpool, port, router", "Tags of more than networks."),
     "tag-ports-during-bulk-creation": ("Tag Ports During Bulk Creation", "Ports that are made with tags."),
+    "trunk": ("Trunk Extension", "Ports that carry other ports' networks by VLAN tags."),
     "uplink-status-propagation": ("Port Uplink Status Propagation", "Whether a port tells of its uplink."),
 }
 """By alias: name and description."""

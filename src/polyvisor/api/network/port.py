@@ -153,11 +153,12 @@ def update(call: Call) -> Reply:
 
 @ports.route("DELETE", "/{id}", policy="delete_port", checked_by_handler=True)
 def delete(call: Call) -> Reply:
-    """Delete a port that no router and no floating IP is made of."""
+    """Delete a port that no router, floating IP or trunk is made of."""
     record = call.store.port.get(call.path["id"], viewer=call.owner)
     call.require("delete_port", _target(record.project_id, call.store.network.get(record.network_id)))
     check_revision(call, record)
     _refuse_service(record)
+    call.store.trunk.refuse_gone([record.id])
     call.store.port.delete([record.id], call.now)
     return Reply(204)
 

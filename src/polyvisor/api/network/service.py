@@ -26,6 +26,7 @@ from polyvisor.api.network import (
     subnet_create,
     subnet_pool,
     tag,
+    trunk,
 )
 from polyvisor.api.network.tag import tags_of
 from polyvisor.api.network.version import neutron_root, neutron_version
@@ -54,6 +55,7 @@ _NOUNS = (
     subnet_create,
     subnet_pool,
     tag,
+    trunk,
 )
 
 service = Service(
@@ -94,6 +96,8 @@ service = Service(
         tags_of("/subnets", lambda call: call.store.subnet),
         subnet_pool.subnet_pools,
         tags_of("/subnetpools", lambda call: call.store.subnet_pool),
+        trunk.trunks,
+        tags_of("/trunks", lambda call: call.store.trunk),
     ],
     rules=[rule for noun in _NOUNS for rule in noun.RULES],
     root_document=neutron_root,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from polyvisor.model.errors import Conflict, Invalid
 from polyvisor.model.ip import after, from_mac, is_automatic, key_of, numbered, ranges, usable
-from polyvisor.model.port import ROUTER_INTERFACE, FixedIp, Port, WantedIp
+from polyvisor.model.port import ROUTER_INTERFACE, FixedIp, WantedIp
 from polyvisor.model.subnet import Subnet
 from polyvisor.store.port_tables import port_address
 from polyvisor.store.subnet import subnet as subnet_table
@@ -178,9 +178,9 @@ class Addresses:
 
     # What is written of it
 
-    def record(self, ports: Iterable[Port]) -> None:
-        """Write down the addresses of new ports."""
-        rows = [_row(port.id, fixed) for port in ports for fixed in port.fixed_ips]
+    def record(self, ports: Mapping[str, Iterable[FixedIp]]) -> None:
+        """Write down addresses that ports got, by the ports' ids."""
+        rows = [_row(id, each) for id, fixed in ports.items() for each in fixed]
         self._write(rows)
 
     def change(self, port_id: str, before: Collection[FixedIp], now: Collection[FixedIp]) -> None:

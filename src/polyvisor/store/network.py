@@ -107,7 +107,7 @@ class Networks(StandardNoun[Network]):
         for each in self._store.floating_ip.list(everything(None, floating_network_id=record.id)):
             if each.port_id is None:
                 self._store.floating_ip.delete(each, now)
-        self._store.port.clear_network(record.id, now)
+        self._store.network_port.clear_network(record.id, now)
         self._store.subnet.clear_network(record.id)
         self._sql.execute(segment.delete().where(segment.c.network_id == record.id))
         self._sql.execute(auto_allocated.delete().where(auto_allocated.c.network_id == record.id))
@@ -133,7 +133,7 @@ class Networks(StandardNoun[Network]):
             self._store.rbac_policy.insert(policy)
 
     def _refuse_gateways(self, network_id: str) -> None:
-        if self._store.port.on_network(network_id, ("network:router_gateway", "network:floatingip")):
+        if self._store.network_port.on_network(network_id, ("network:router_gateway", "network:floatingip")):
             raise Conflict(
                 f"External network {network_id} cannot be updated to be made non-external, since it has existing "
                 "gateway ports: clear the routers' gateways and delete the floating IPs first.",

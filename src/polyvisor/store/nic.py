@@ -9,6 +9,8 @@ from polyvisor.model.network import Network, SegmentRef
 from polyvisor.model.nic import Nic, NicAddress
 from polyvisor.model.port import FixedIp, Port
 from polyvisor.model.subnet import Subnet
+from polyvisor.store.network import network
+from polyvisor.store.port_tables import port
 
 if TYPE_CHECKING:
     from polyvisor.store.store import Store
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 
 def nics_of(store: Store, ids: Sequence[str], physical_networks: Collection[str] | None) -> tuple[Nic, ...]:
     """The cards, in the order of the ports' ids. Three statements."""
-    ports = store.port.of_ids(ids)
-    networks = store.network.of_ids({each.network_id for each in ports.values()})
+    # Only read: to hold these rows would make the hosts of a network wait for each other.
+    ports = store.port.every(port.c.id.in_(sorted(set(ids))))
+    networks = store.network.every(network.c.id.in_(sorted({each.network_id for each in ports.values()})))
     subnets = {each.id: each for each in store.subnet.of_networks(networks)}
     return tuple(
         _nic(ports[id], networks[ports[id].network_id], subnets, physical_networks) for id in ids if id in ports

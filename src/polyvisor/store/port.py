@@ -16,10 +16,9 @@ from polyvisor.model.network_intent import Unit
 from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.nic import Nic
 from polyvisor.model.port import AddressPair, Binding, FixedIp, Port, PortWanted, WantedIp
-from polyvisor.model.subnet import Subnet
 from polyvisor.store.address import Addresses
 from polyvisor.store.mac import Macs
-from polyvisor.store.network import GOES_ALONG, network
+from polyvisor.store.network import network
 from polyvisor.store.network_standard import Condition, StandardNoun
 from polyvisor.store.nic import nics_of
 from polyvisor.store.port_filter import FILTERS
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 _BINDING = Binding.__struct_fields__
 _PLAIN = tuple(name for name in Port.__struct_fields__ if name != "binding")
 _MANY = 500
-_NAMED = 3
 _OF_ROUTER = "network:router"
 OF_NETWORK = "network:"
 """How the owner of a port begins that no server has: it gets no default security group."""
@@ -95,7 +93,7 @@ class Ports(StandardNoun[Port]):
             )
             made.append(msgspec.structs.replace(record, fixed_ips=fixed))
         self._add(made)
-        addresses.record(made)
+        addresses.record({each.id: each.fixed_ips for each in made})
         self._join_groups({each.id: each.security_group_ids for each in made})
         return made
 
@@ -167,11 +165,11 @@ class Ports(StandardNoun[Port]):
         moved = mac_address != record.mac_address
         kept = [each for each in record.fixed_ips if not (moved and each.subnet_id in automatic)]
         addresses = Addresses(self._store, subnets)
-        now = addresses.claim(
+        claimed = addresses.claim(
             record.network_id, wanted, mac_address=mac_address, device_owner=record.device_owner, kept=kept
         )
-        addresses.change(record.id, record.fixed_ips, now)
-        return now
+        addresses.change(record.id, record.fixed_ips, claimed)
+        return claimed
 
     def _check_mac(self, record: Port, mac_address: str) -> None:
         if record.binding.host:
@@ -181,24 +179,6 @@ class Ports(StandardNoun[Port]):
                 kind="PortBound",
             )
         Macs(self._sql).refuse_taken(record.network_id, [mac_address])
-
-    def add_automatic(self, subnet: Subnet, now: datetime) -> None:
-        """A subnet has come whose addresses ports make themselves: the ports of its network have one each from now on.
-
-        Three statements for 500 ports.
-        """
-        statement = self._select(None).where(port.c.network_id == subnet.network_id)
-        for record in [self._of(row) for row in self._sql.execute(statement)]:
-            addresses = Addresses(self._store, [subnet])
-            more = addresses.claim(
-                subnet.network_id,
-                None,
-                mac_address=record.mac_address,
-                device_owner=record.device_owner,
-            )
-            if more:
-                addresses.change(record.id, (), more)
-                super().change(record, {"fixed_ips": (*record.fixed_ips, *more)}, now)
 
     def bind(
         self,
@@ -242,57 +222,10 @@ class Ports(StandardNoun[Port]):
         self._sql.execute(delete(port_security_group).where(port_security_group.c.port_id.in_(names)))
         self._remove(names)
 
-    def on_network(self, network_id: str, owners: Collection[str]) -> list[str]:
-        """The ids of a network's ports that belong to one of these owners. One statement."""
-        where = (port.c.network_id == network_id, port.c.device_owner.in_(sorted(owners)))
-        return list(self._sql.execute(select(port.c.id).where(*where).order_by(port.c.id)).scalars())
-
-    def projects_on(self, network_id: str) -> set[str]:
-        """The projects that have ports on a network. One statement."""
-        return set(
-            self._sql.execute(select(port.c.project_id).where(port.c.network_id == network_id).distinct()).scalars()
-        )
-
-    def projects_in_group(self, security_group_id: str) -> set[str]:
-        """The projects that have ports in a security group. One statement."""
-        joined = select(port.c.project_id).join(port_security_group, port_security_group.c.port_id == port.c.id)
-        where = port_security_group.c.security_group_id == security_group_id
-        return set(self._sql.execute(joined.where(where).distinct()).scalars())
-
-    def clear_network(self, network_id: str, now: datetime) -> None:
-        """Remove the ports that go with their network. Raises Conflict where there are others."""
-        where = (port.c.network_id == network_id, port.c.device_owner.not_in(GOES_ALONG))
-        held = list(self._sql.execute(select(port.c.id).where(*where).order_by(port.c.id).limit(_NAMED + 1)).scalars())
-        if held:
-            more = " and others" if len(held) > _NAMED else ""
-            raise Conflict(
-                f"Unable to complete operation on network {network_id}. There are one or more ports still in use on "
-                f"the network, id for these ports is: {','.join(held[:_NAMED])}{more}.",
-                kind="NetworkInUse",
-            )
-        self.delete(self.on_network(network_id, GOES_ALONG), now)
-
-    def clear_subnet(self, subnet: Subnet, now: datetime) -> None:
-        """Take a subnet's addresses from its ports. Raises Conflict where one is not of those that go with it."""
-        statement = self._select(None).join(port_address, port_address.c.port_id == port.c.id)
-        ports = [self._of(row) for row in self._sql.execute(statement.where(port_address.c.subnet_id == subnet.id))]
-        for record in ports:
-            made_itself = is_automatic(subnet) and not record.device_owner.startswith(_OF_ROUTER)
-            if not made_itself and record.device_owner not in GOES_ALONG:
-                raise Conflict(
-                    f"Unable to complete operation on subnet {subnet.id}: One or more ports have an IP allocation "
-                    f"from this subnet, such as port {record.id}.",
-                    kind="SubnetInUse",
-                )
-        self._sql.execute(delete(port_address).where(port_address.c.subnet_id == subnet.id))
-        for record in ports:
-            left = tuple(each for each in record.fixed_ips if each.subnet_id != subnet.id)
-            super().change(record, {"fixed_ips": left}, now)
-
     # Reading
 
     def of_devices(self, device_ids: Collection[str]) -> dict[str, list[Port]]:
-        """The ports of servers or routers, by theirs ids, oldest first. One statement for 500."""
+        """The ports of servers or routers, by their ids, oldest first. One statement for 500."""
         found: dict[str, list[Port]] = {id: [] for id in device_ids}
         names = sorted(found)
         for at in range(0, len(names), _MANY):

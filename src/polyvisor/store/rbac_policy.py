@@ -120,7 +120,7 @@ class RbacPolicies:
     def _users(self, record: RbacPolicy) -> set[str]:
         """The projects that use a thing other than a network."""
         if record.object_type == "security_group":
-            return self._store.port.projects_in_group(record.object_id)
+            return self._store.network_port.projects_in_group(record.object_id)
         if record.object_type == "subnetpool":
             return {project for project, _ in self._store.subnet.cidrs_of_pool(record.object_id)}
         if record.object_type == "qos_policy":
@@ -131,7 +131,7 @@ class RbacPolicies:
 
     def refuse_used(self, object_id: str, action: str, target: str, owner: str) -> None:
         """Raise Conflict where a network that is opened to `target` is used by one who could not use it without."""
-        used = self._store.port.projects_on(object_id) - {owner, ""}
+        used = self._store.network_port.projects_on(object_id) - {owner, ""}
         where = (rbac_policy.c.object_id == object_id, rbac_policy.c.action == action)
         statement = select(rbac_policy.c.target_project).where(*where, rbac_policy.c.target_project != target)
         others = set(self._sql.execute(statement).scalars())

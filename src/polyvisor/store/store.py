@@ -35,6 +35,7 @@ from polyvisor.store.migration import Migrations
 from polyvisor.store.network import Networks
 from polyvisor.store.network_auto import AutoNetworks
 from polyvisor.store.network_intent import NetworkIntents
+from polyvisor.store.network_port import NetworkPorts
 from polyvisor.store.network_quota import NetworkQuotas
 from polyvisor.store.network_snapshot import NetworkSnapshots
 from polyvisor.store.operation import Operations
@@ -296,6 +297,11 @@ class Store:
     def trunk(self) -> Trunks:
         """Trunks, with the ports they carry."""
         return Trunks(self)
+
+    @cached_property
+    def network_port(self) -> NetworkPorts:
+        """The ports on a network or a subnet."""
+        return NetworkPorts(self)
 
     @cached_property
     def network_quota(self) -> NetworkQuotas:

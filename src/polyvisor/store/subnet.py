@@ -92,7 +92,7 @@ class Subnets(StandardNoun[Subnet]):
         self._add([record], last_key="")
         self._store.network.change(held, {"subnet_ids": (*held.subnet_ids, record.id)}, now)
         if is_automatic(record):
-            self._store.port.add_automatic(record, now)
+            self._store.network_port.add_automatic(record, now)
         return record
 
     def change(self, record: Subnet, changes: Mapping[str, Any], now: datetime) -> Subnet:
@@ -108,7 +108,7 @@ class Subnets(StandardNoun[Subnet]):
     def delete(self, record: Subnet, now: datetime) -> None:
         """Remove a subnet. Raises Conflict while ports have addresses of it that they did not make themselves."""
         held = self._store.network.get(record.network_id)
-        self._store.port.clear_subnet(record, now)
+        self._store.network_port.clear_subnet(record, now)
         self._remove([record.id])
         left = tuple(id for id in held.subnet_ids if id != record.id)
         self._store.network.change(held, {"subnet_ids": left}, now)

@@ -9,6 +9,7 @@ from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.port import Port
 from polyvisor.model.security_group import SecurityGroup
 from polyvisor.model.server import Server, ServerPort, TaskState, VmState
+from polyvisor.model.subnet_pool import SubnetPool
 from tests.api.client import ApiClient
 from tests.api.cloud import ApiCloud
 from tests.api.compute import estate
@@ -154,6 +155,23 @@ def test_a_project_without_networks_is_told_so(cloud: ApiCloud) -> None:
         store.network.delete(store.network.get(net.network.id), estate.NOW)
     refused(cloud.member, "2.37", 400, "Unable to automatically allocate a network", networks="auto")
     assert net.ports(made(cloud.member, "2.36")) == []
+
+
+def test_a_project_without_networks_gets_one_of_its_own_where_pools_are_there(cloud: ApiCloud) -> None:
+    net = Networked(cloud)
+    with cloud.database.write() as store:
+        store.port.delete([PORT, BARE_PORT], estate.NOW)
+        store.network.delete(store.network.get(net.network.id), estate.NOW)
+        store.subnet_pool.create(
+            SubnetPool(
+                id=ANOTHER_ID, project_id=net.demo, name="default", prefixes=("10.64.0.0/16",), ip_version=4,
+                default_prefixlen=26, min_prefixlen=8, max_prefixlen=32, is_default=True, shared=True,
+                created_at=estate.NOW, updated_at=estate.NOW,
+            )
+        )  # fmt: skip
+    first, second = (net.ports(made(cloud.member, "2.37", networks="auto"))[0] for _ in range(2))
+    assert first.network_id == second.network_id
+    assert first.fixed_ips[0].ip_address.startswith("10.64.")
 
 
 BAD: list[tuple[str, Any, int, str]] = [

@@ -10,7 +10,9 @@ from polyvisor.hypervisor.kvm import domain_xml
 from polyvisor.hypervisor.kvm.domain_xml import Definition, GuestFiles
 from polyvisor.hypervisor.kvm.machine import choose
 from polyvisor.hypervisor.kvm.settings import CpuMode, KvmSettings
-from polyvisor.hypervisor.kvm.xml import Element, parse
+from polyvisor.hypervisor.kvm.xml import Element, dump, parse
+from polyvisor.model.network import NetworkType, SegmentRef
+from polyvisor.model.nic import Nic
 from tests.hypervisor.conformance import spec_of
 from tests.hypervisor.kvm.bed import KvmBed
 
@@ -69,6 +71,57 @@ OTHERS = [
 def test_libvirt_takes_it_whole(bed: KvmBed, properties: dict[str, str]) -> None:
     link = bed.host.connect()
     domain = link.defineXMLFlags(domain_xml.build(definition(properties)), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+    link.close()
+
+
+NIC = Nic(
+    port_id="0a1b2c3d-4e5f-4000-8000-000000000001",
+    network_id="net",
+    network_name="private",
+    project_id="p",
+    mac_address="fa:16:3e:00:00:01",
+    mtu=1442,
+    segment=SegmentRef(network_type=NetworkType.GENEVE, segmentation_id=7),
+)
+
+
+def with_card(*, userspace: bool = False, properties: dict[str, str] | None = None, bridge: str = "br-int") -> Element:
+    given = definition(properties, settings=KvmSettings(integration_bridge=bridge))
+    given = msgspec.structs.replace(
+        given, spec=msgspec.structs.replace(given.spec, nics=(NIC,)), userspace_switch=userspace
+    )
+    return built(given)
+
+
+def test_a_card_is_on_the_bridge_by_its_ports_id() -> None:
+    root = with_card(bridge="br-lab")
+    assert attributes(root, "devices/interface") == {"type": "bridge"}
+    assert attributes(root, "devices/interface/source") == {"bridge": "br-lab"}
+    assert attributes(root, "devices/interface/virtualport") == {"type": "openvswitch"}
+    assert attributes(root, "devices/interface/virtualport/parameters") == {"interfaceid": NIC.port_id}
+    assert attributes(root, "devices/interface/mac") == {"address": "fa:16:3e:00:00:01"}
+    assert attributes(root, "devices/interface/mtu") == {"size": "1442"}
+    assert attributes(root, "devices/interface/model") == {"type": "virtio"}
+    assert attributes(root, "devices/interface/target") == {"dev": "tap0a1b2c3d-4e"}
+
+
+def test_only_on_a_userspace_bridge_does_the_guest_compute_its_checksums_itself() -> None:
+    assert with_card().find("devices/interface/driver") is None
+    slow = with_card(userspace=True)
+    assert attributes(slow, "devices/interface/driver/host")["csum"] == "off"
+    assert attributes(slow, "devices/interface/driver/guest")["csum"] == "off"
+    emulated = with_card(userspace=True, properties={"hw_vif_model": "e1000"})
+    assert emulated.find("devices/interface/driver") is None  # it offers the guest no such help
+    assert attributes(emulated, "devices/interface/model") == {"type": "e1000"}
+
+
+@pytest.mark.parametrize("userspace", [False, True])
+@pytest.mark.parametrize("model", ["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"])
+def test_libvirt_takes_cards_of_every_model(bed: KvmBed, model: str, userspace: bool) -> None:
+    text = dump(with_card(userspace=userspace, properties={"hw_vif_model": model}))
+    link = bed.host.connect()
+    domain = link.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
     domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
     link.close()
 

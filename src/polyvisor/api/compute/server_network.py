@@ -115,12 +115,21 @@ def _chosen_for(call: Call, *, allocate: bool) -> tuple[Wish, ...]:
     if found is not None:
         _check_network(call, found)
         return (Wish(network=found),)
-    if allocate:
-        raise Invalid(
-            f"Unable to automatically allocate a network for project {call.project_id}: create a network with a "
-            f"subnet, or ask for none."
+    return (Wish(network=_allocated(call)),) if allocate else ()
+
+
+def _allocated(call: Call) -> Network:
+    """The network that is made for a project which has none and asks for one. Raises Invalid where that cannot be."""
+    try:
+        made = call.store.network_auto.get_or_make(
+            call.project_id, new_id=call.new_id, now=call.now, settings=call.part(NetworkSettings)
         )
-    return ()
+    except Conflict as error:
+        raise Invalid(
+            f"Unable to automatically allocate a network for project {call.project_id}. {error.sentence} Or create a "
+            f"network with a subnet yourself, or ask for none (--nic none)."
+        ) from None
+    return call.store.network.get(made.network_id)
 
 
 def _check_network(call: Call, network: Network) -> None:

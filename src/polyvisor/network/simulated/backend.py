@@ -68,7 +68,7 @@ class SimulatedBackend:
 
     def _take(self, records: Records, subject: Subject) -> int:
         wanted = has_something(records, subject)
-        if isinstance(wanted, Port):
+        if isinstance(wanted, Port) and not wanted.device_owner.startswith("network:router"):
             self._news[subject.id] = bool(wanted.binding.host) and wanted.admin_state_up
         if isinstance(wanted, Router):
             self._news |= {each.port_id: wanted.admin_state_up for each in records.interfaces.get(wanted.id, ())}

@@ -15,6 +15,7 @@ import ovs.stream
 
 from polyvisor.model.record import Record
 from polyvisor.network.backend import BackendDown
+from polyvisor.network.ovn.json_parser import use_fast_parser
 from polyvisor.network.ovn.row import Value
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Connection:
 
         With a `lock`, transactions are taken only from whoever holds it.
         """
+        use_fast_parser()
         self._database, self._remotes, self._columns = database, remotes, columns
         self._reader, self._lock = reader, lock
         self._idl: _Idl | None = None

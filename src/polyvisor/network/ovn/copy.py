@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from polyvisor.model.network_intent import Unit
 from polyvisor.network.backend import Subject
 from polyvisor.network.ovn.difference import Present
-from polyvisor.network.ovn.row import HOLDERS, KEY_MARK, MANAGED, UNIT_MARK, Value
+from polyvisor.network.ovn.row import HOLDERS, KEY_MARK, MANAGED, NOTHING, UNIT_MARK, Value
 
 PORTS = "Logical_Switch_Port"
 HELD_COLUMNS: dict[str, tuple[str, ...]] = {
@@ -42,6 +42,7 @@ class DatabaseCopy:
     def put(self, table: str, id: uuid.UUID, columns: Mapping[str, Value] | None) -> None:
         """A row is so from now on, or has gone; `columns` are those of `columns_of`, references in them UUIDs."""
         before = self._drop(id)
+        self._hold(id, HELD_COLUMNS.get(table, ()), before.columns if before else {}, columns or {})
         if columns is None:
             if before is not None and table == PORTS:
                 self._up.pop(before.columns["name"], None)
@@ -54,9 +55,6 @@ class DatabaseCopy:
             self._keys[table, present.marks.get(KEY_MARK, "")] = id
         if columns.get("name"):
             self._names[table, columns["name"]] = id
-        for column in HELD_COLUMNS.get(table, ()):
-            for held in columns[column]:
-                self._holders[held].add((id, column))
         if table == PORTS and mark is not None and columns["type"] != "localnet":
             self._note(columns["name"], up=True in columns["up"] and False not in columns["enabled"])
 
@@ -100,12 +98,20 @@ class DatabaseCopy:
                 del self._subjects[mark]
             _forget(self._keys, (present.table, present.marks.get(KEY_MARK, "")), id)
         _forget(self._names, (present.table, present.columns.get("name", "")), id)
-        for column in HELD_COLUMNS.get(present.table, ()):
-            for held in present.columns[column]:
-                self._holders[held].discard((id, column))
-                if not self._holders[held]:
-                    del self._holders[held]
         return present
+
+    def _hold(
+        self, id: uuid.UUID, names: Iterable[str], before: Mapping[str, Value], after: Mapping[str, Value]
+    ) -> None:
+        """Only what changed: a group may hold every port there is."""
+        for column in names:
+            was, held = before.get(column, NOTHING), after.get(column, NOTHING)
+            for each in held - was:
+                self._holders[each].add((id, column))
+            for each in was - held:
+                self._holders[each].discard((id, column))
+                if not self._holders[each]:
+                    del self._holders[each]
 
     def _note(self, port_id: str, *, up: bool) -> None:
         if self._up.get(port_id) != up:

@@ -44,6 +44,14 @@ class Hosts(Record):
     """Networks of the site that they are connected to, and may be gateways of."""
 
 
+class Found(Record):
+    """A port that a question came from."""
+
+    port_id: str
+    device_id: str
+    """What the port says whose it is. Its owner may write there what he likes: the server must say so, too."""
+
+
 class MetadataPorts:
     """The statements of the metadata service."""
 
@@ -103,11 +111,10 @@ class MetadataPorts:
             ),
         )
 
-    def find(self, network_id: str, address: str, hosts: Hosts) -> str | None:
-        """The id of the server that has the address on the network, where `hosts` may speak for it. One statement.
+    def find(self, network_id: str, address: str, hosts: Hosts) -> Found | None:
+        """The port that has the address on the network, where `hosts` may speak for it. One statement.
 
-        A link-local address stands for the MAC address that it was made from. None where there is no such server, or
-        more than one.
+        A link-local address stands for the MAC address that it was made from. None where there is no such port.
         """
         try:
             given = ipaddress.ip_address(address)
@@ -118,9 +125,9 @@ class MetadataPorts:
             who = port.c.mac_address == mac_address
         else:
             who = port.c.id.in_(select(port_address.c.port_id).where(port_address.c.ip_address == str(given)))
-        statement = select(port.c.device_id).where(port.c.network_id == network_id, who, _spoken_for(hosts))
-        found = self._sql.execute(statement.limit(2)).scalars().all()
-        return str(found[0]) if len(found) == 1 else None
+        statement = select(port.c.id, port.c.device_id).where(port.c.network_id == network_id, who, _spoken_for(hosts))
+        rows = self._sql.execute(statement.limit(2)).all()
+        return Found(port_id=rows[0].id, device_id=rows[0].device_id) if len(rows) == 1 else None
 
     def of_hosts(self, hosts: Hosts) -> tuple[MetadataPort, ...]:
         """The networks of the guests that `hosts` may speak for, each with its metadata port. One statement."""

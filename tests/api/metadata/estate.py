@@ -16,7 +16,7 @@ from polyvisor.model.ip import key_of
 from polyvisor.model.metadata import MetadataAnswer, MetadataAsked
 from polyvisor.model.network import Network, NetworkType, SegmentRef
 from polyvisor.model.port import METADATA, Binding, FixedIp, Port
-from polyvisor.model.server import Server
+from polyvisor.model.server import Server, ServerPort
 from polyvisor.model.subnet import Subnet
 from polyvisor.store.database import Database
 from polyvisor.store.network import network as network_table
@@ -132,7 +132,8 @@ class Estate:
 
     def server(self, name: str, project_id: str, network: str, address: str, host: str, **more: Any) -> Server:
         """A server on a host, with one port."""
-        made = server(name, project_id, host=host)
+        port = ServerPort(port_id=uid(f"port of {name}"), tag=f"tag of {name}", made=True)
+        made = server(name, project_id, host=host, ports=(port,))
         with self.database.write() as store:
             store.server.create([made])
         self.port(f"port of {name}", network, address, device=made.id, host=host, project_id=project_id, **more)

@@ -56,6 +56,23 @@ def test_only_ports_of_servers_are_answered(estate: Estate, service: MetadataSer
     assert service.answer(ONE, asked("net", "10.0.0.1", META_DATA)).status == 404
 
 
+def test_a_port_that_says_it_is_another_s_is_told_nothing_of_that_server(
+    two_projects: Estate, service: MetadataService
+) -> None:
+    """A port's owner may write any device_id into it: a project that did so would read another's user data."""
+    with two_projects.database.write() as store:
+        port = store.port.get(uid("port of blue-server"))
+        store.port.change(port, {"device_id": uid("red-server")}, two_projects.now)
+    assert service.answer(ONE, asked("blue-net", "10.0.0.5", META_DATA)).status == 404
+    assert name_in(service.answer(ONE, asked("red-net", "10.0.0.5", META_DATA))) == "red-server"
+
+
+def test_a_port_that_its_server_has_given_up_is_told_nothing(two_projects: Estate, service: MetadataService) -> None:
+    with two_projects.database.write() as store:
+        store.server.change(uid("red-server"), ports=())
+    assert service.answer(ONE, asked("red-net", "10.0.0.5", META_DATA)).status == 404
+
+
 def test_a_deleted_server_is_not_told_of(two_projects: Estate, service: MetadataService) -> None:
     with two_projects.database.write() as store:
         store.server.change(uid("red-server"), deleted_at=two_projects.now)
@@ -156,6 +173,7 @@ def test_all_that_cloud_init_reads_comes_from_the_records(two_projects: Estate, 
 
     found = crawl.openstack(get)  # type: ignore[arg-type]
     assert found["meta_data.json"]["uuid"] == uid("red-server")
+    assert [device["tags"] for device in found["meta_data.json"]["devices"]] == [["tag of red-server"]]
     [network] = found["network_data.json"]["networks"]
     assert (network["network_id"], network["type"]) == (uid("red-net"), "ipv4_dhcp")
     assert found["network_data.json"]["services"] == [{"type": "dns", "address": "192.0.2.53"}]

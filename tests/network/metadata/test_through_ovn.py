@@ -19,6 +19,7 @@ from polyvisor.model.ip import default_pools
 from polyvisor.model.metadata import ADDRESS, ADDRESS_6
 from polyvisor.model.network import Network
 from polyvisor.model.port import Binding, Port, PortWanted
+from polyvisor.model.server import ServerPort
 from polyvisor.model.subnet import Subnet
 from polyvisor.network.metadata import space
 from polyvisor.network.ovn.backend import OvnBackend
@@ -95,14 +96,15 @@ class Bed:
 
     def guest(self, name: str, project_id: str, network_id: str, chassis: TestChassis) -> tuple[Port, TestGuest]:
         """A server, and its guest, which has asked DHCP for an address and a route."""
-        made = server(name, project_id, host=chassis.name)
+        port_id = str(uuid.uuid4())
+        made = server(name, project_id, host=chassis.name, ports=(ServerPort(port_id=port_id),))
         wanted = PortWanted(
             network_id=network_id, project_id=project_id, device_id=made.id, device_owner="compute:nova",
             binding=Binding(host=chassis.name, vif_type="ovs"),
         )  # fmt: skip
         with self.database.write() as store:
             store.server.create([made])
-            port = store.port.create(wanted, id=str(uuid.uuid4()), now=NOW, settings=self.settings)
+            port = store.port.create(wanted, id=port_id, now=NOW, settings=self.settings)
         guest = chassis.guest(port.id, port.mac_address)
         self.until_up(port.id)
         told = guest.dhcp()

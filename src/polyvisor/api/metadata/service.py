@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 
+import msgspec
 from sqlalchemy.exc import IntegrityError
 
 from polyvisor.api.metadata.tree import is_password, look_up, tokens_of
@@ -11,7 +12,7 @@ from polyvisor.model.instance_metadata import Instance
 from polyvisor.model.metadata import LARGEST_PASSWORD_BYTES, LARGEST_PATH, MetadataAnswer, MetadataAsked, MetadataPort
 from polyvisor.model.record import Record
 from polyvisor.store.database import Database
-from polyvisor.store.metadata_port import Hosts
+from polyvisor.store.metadata_port import Found, Hosts
 from polyvisor.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ class MetadataService:
         tokens = tokens_of(asked.path)
         with self._database.read() as store:
             admit(store)
-            server_id = store.metadata_port.find(asked.network_id, asked.address, _hosts(store, speaker))
-            instance = _instance(store, server_id) if server_id is not None else None
+            asking = store.metadata_port.find(asked.network_id, asked.address, _hosts(store, speaker))
+            instance = _instance(store, asking) if asking is not None else None
         if instance is None:
             log.info("no server has the address %s on network %s here", asked.address, asked.network_id)
             return _NOBODY
@@ -90,18 +91,19 @@ def _hosts(store: Store, speaker: Speaker) -> Hosts:
     return store.metadata_port.hosts_at(speaker.places)
 
 
-def _instance(store: Store, server_id: str) -> Instance | None:
-    """The server, with all that its guest may be told of it."""
-    server = store.server.find(server_id)
-    if server is None:
+def _instance(store: Store, asking: Found) -> Instance | None:
+    """The server that has the port, with all that its guest may be told of it."""
+    server = store.server.find(asking.device_id)
+    tags = {} if server is None else {each.port_id: each.tag for each in server.ports}
+    if server is None or asking.port_id not in tags:
         return None
-    port_ids = [port.id for port in store.port.of_devices([server_id])[server_id]]
+    nics = store.port.nics(list(tags))
     return Instance(
         server=server,
-        nics=store.port.nics(port_ids),
-        security_groups=store.metadata_port.security_groups(port_ids),
-        floating_ips=store.metadata_port.floating_ips(port_ids),
-        password=store.server_password.get(server_id),
+        nics=tuple(msgspec.structs.replace(nic, tag=tags[nic.port_id]) for nic in nics),
+        security_groups=store.metadata_port.security_groups(tags),
+        floating_ips=store.metadata_port.floating_ips(tags),
+        password=store.server_password.get(server.id),
     )
 
 

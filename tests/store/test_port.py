@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from polyvisor.model.errors import Conflict, NotFound
+from polyvisor.model.host import Reach
 from polyvisor.model.ip import default_pools
 from polyvisor.model.mac import made_for
 from polyvisor.model.network import Network, NetworkType, SegmentRef
@@ -172,11 +173,12 @@ def test_cards_say_all_that_a_guest_is_told(database: Database) -> None:
                           allocation_pools=(Pool(start="10.0.0.5", end="10.0.0.7"),))  # fmt: skip
         ports = [a_port(store, network) for _ in range(2)]
         ids = [ports[1].id, "gone", ports[0].id]
-        first, second = store.port.nics(ids, {"site"})
+        first, second = store.port.nics(ids, Reach(overlay=True, physical_networks=frozenset({"site"})))
         assert (first.port_id, second.port_id) == (ports[1].id, ports[0].id)
         assert (first.mtu, first.network_name, first.mac_address) == (1442, "net", ports[1].mac_address)
         assert first.segment.network_type is NetworkType.GENEVE
-        assert store.port.nics(ids, set())[0].segment.network_type is NetworkType.GENEVE
+        without_overlay = Reach(physical_networks=frozenset({"site"}))
+        assert store.port.nics(ids, without_overlay)[0].segment.network_type is NetworkType.VLAN
         [address] = first.addresses
         assert (address.address, address.gateway, address.cidr) == ("10.0.0.6", "10.0.0.254", subnet.cidr)
         assert (address.dns_nameservers, address.routes) == (("9.9.9.9",), (route,))
@@ -187,7 +189,7 @@ def test_a_card_names_the_segment_that_its_host_carries(database: Database) -> N
         other = SegmentRef(network_type=NetworkType.VLAN, physical_network="site", segmentation_id=150)
         network = a_network(store, other)
         port = a_port(store, network)
-        assert store.port.nics([port.id], {"site"})[0].segment == other
+        assert store.port.nics([port.id], Reach(physical_networks=frozenset({"site"})))[0].segment == other
         assert store.port.nics([port.id])[0].segment == other
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from polyvisor.model.errors import Conflict
-from polyvisor.model.host import EVERY_PHYSICAL_NETWORK, Host, HypervisorType
+from polyvisor.model.host import Host, HypervisorType
 from polyvisor.model.network import Network
 from polyvisor.model.nic import Nic
 from polyvisor.model.place import NetworkNeed
@@ -58,10 +58,8 @@ def nics(store: Store, ports: Sequence[ServerPort], host: Host) -> tuple[Nic, ..
     statements, or seven; none without ports."""
     if not ports:
         return ()
-    physical = host.report.physical_networks
-    known = None if EVERY_PHYSICAL_NETWORK in physical else physical
     tags = {port.port_id: port.tag for port in ports}
-    found = store.port.nics([port.port_id for port in ports], known)
+    found = store.port.nics([port.port_id for port in ports], host.report.reach)
     filters: dict[str, PortFilter] = {}
     if host.report.port_filter == "host":
         filters = filters_of(store, store.port.of_ids(tags).values())

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, and_, delete, exists, insert, or_, select, update
 
 from polyvisor.model.errors import Conflict
+from polyvisor.model.host import Reach
 from polyvisor.model.ip import is_automatic
 from polyvisor.model.network import Network
 from polyvisor.model.network_intent import Unit
@@ -235,13 +236,13 @@ class Ports(StandardNoun[Port]):
                 found[record.device_id].append(record)
         return found
 
-    def nics(self, ids: Sequence[str], physical_networks: Collection[str] | None = None) -> tuple[Nic, ...]:
+    def nics(self, ids: Sequence[str], reach: Reach | None = None) -> tuple[Nic, ...]:
         """Ports as network cards, in the order of `ids`; those that are gone are passed over. Three statements.
 
-        `physical_networks`: those that the host is connected to (None = unknown), so that of a network with several
-        segments the one is named that it can carry.
+        `reach`: what the host is connected to (None = unknown), so that of a network with several segments the one is
+        named that it can carry.
         """
-        return nics_of(self._store, ids, physical_networks)
+        return nics_of(self._store, ids, reach)
 
     # Parts
 

@@ -183,6 +183,19 @@ def test_an_agent_in_trouble_gives_way_to_one_that_is_not(bed: Bed) -> None:
     assert bed.role(two, "vc") is Role.ACTIVE
 
 
+def test_one_that_has_let_go_of_a_place_is_followed_at_once(bed: Bed) -> None:
+    one, two = bed.agent("one", "vc", "other"), bed.agent("two", "vc")
+    bed.beat(one, "vc", "other")
+    bed.beat(two, "vc")
+    step = bed.step("vc")
+    [under_way] = bed.take(one, "vc")
+    assert bed.role(one, "vc", trouble="The vCenter does not answer.") is Role.STANDBY
+    bed.beat(one, "other")
+    assert bed.role(two, "vc") is Role.ACTIVE
+    [again] = bed.take(two, "vc")
+    assert again.operation.id == under_way.operation.id == step
+
+
 def test_a_place_of_others_is_refused_and_a_new_one_is_its_bringers(bed: Bed) -> None:
     one, two = bed.agent("one", "vc"), bed.agent("two")
     bed.beat(one, "vc")

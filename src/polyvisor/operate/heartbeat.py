@@ -3,7 +3,7 @@
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Protocol
 
 from polyvisor.model.link import Beat, Held, Hold, PlaceState, Role
@@ -99,9 +99,21 @@ class Heartbeat:
         for hold in held.holds:
             if hold.notes and hold.place in self._places:
                 self._places[hold.place].recall(hold.notes)
-        self._tell(self._holds.take(held, sent_at))
+        changed = self._holds.take(held, sent_at)
+        self._tell(changed)
         self._worker.stop_steps(held.stopped)
+        standby = {hold.place for hold in held.holds if hold.role is Role.STANDBY}
+        self._give_up(standby.intersection(changed.lost))
         return False
+
+    def _give_up(self, names: Set[str]) -> None:
+        """Say of places that were ours, and are to be another's, that we have let go: nobody has to wait for it."""
+        if not names:
+            return
+        try:
+            self._link.beat(Beat(places=tuple(state for state in self._states() if state.name not in names)))
+        except Exception as error:  # noqa: BLE001 - they run out by themselves
+            log.info("%s could not be given up, and run out by themselves: %s", ", ".join(sorted(names)), error)
 
     def _failed(self, error: Exception) -> None:
         self.trouble = str(error) or type(error).__name__

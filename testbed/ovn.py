@@ -119,6 +119,10 @@ class TestOvn:
         guest.run("ip", "link", "set", "switch", "up")
         return guest
 
+    def trace(self, switch: str, flow: str) -> str:
+        """Which way a packet goes that is the first of its connection, as ovn-trace(8) tells it."""
+        return run(["ovn-trace", f"--db={self.southbound}", "--summary", "--ct=new", switch, flow])
+
     def settle(self) -> None:
         """Return when every chassis has done what the northbound database says now."""
         self.nbctl("--wait=hv", "--timeout=60", "sync")

@@ -122,3 +122,33 @@ def test_a_router_leads_out_and_a_floating_ip_leads_in(ovn: TestOvn, backend: Ov
     becomes(lambda: one.pings("172.24.5.1"), "the network outside does not answer")
     becomes(lambda: outside.pings("172.24.5.20"), "the floating IP does not answer")
     assert not outside.pings("172.24.5.21")
+
+
+FROM_ONE = f'inport == "one" && eth.src == {mac(1)}'
+TO_TWO = f"eth.dst == {mac(2)} && ip4 && ip4.src == 10.5.0.11 && ip4.dst == 10.5.0.12 && ip.ttl == 64"
+# What "one" may send, and what it may not though its group lets everything out.
+FLOWS = {
+    f"{FROM_ONE} && {TO_TWO} && icmp4 && icmp4.type == 8": True,
+    f"{FROM_ONE} && {TO_TWO} && tcp && tcp.dst == 22": False,
+    f'inport == "one" && eth.src == {mac(9)} && {TO_TWO} && icmp4 && icmp4.type == 8': False,
+    f"{FROM_ONE} && {TO_TWO.replace('10.5.0.11', '10.5.0.13')} && icmp4 && icmp4.type == 8": False,
+    f"{FROM_ONE} && eth.dst == ff:ff:ff:ff:ff:ff && arp && arp.sha == {mac(1)} && arp.spa == 10.5.0.1": False,
+    f"{FROM_ONE} && {TO_TWO} && udp && udp.src == 67 && udp.dst == 68": False,
+}
+
+
+def test_what_a_guest_forges_is_dropped_and_nothing_passes_between_networks(ovn: TestOvn, backend: OvnBackend) -> None:
+    """By OVN's own word on each packet. UDP is let in, so that only its being forged is in its way."""
+    twin = port("twin", "n2", 2, ("s2", "10.5.0.12"), binding=bound("hv2"), security_group_ids=("open",))
+    wanted = inside(
+        network("n2"),
+        subnet("s2", "n2", "10.5.0.0/24", "10.5.0.1"),
+        twin,
+        rules=(PING, rule("udp", "open", protocol="udp")),
+    )
+    backend.sweep(wanted)
+    ovn.settle()
+    for flow, passes in FLOWS.items():
+        traced = ovn.trace("n1", flow)
+        assert ('output to "two"' in traced) is passes, flow
+        assert "twin" not in traced

@@ -71,7 +71,8 @@ class SimulatedBackend:
         if isinstance(wanted, Port) and not wanted.device_owner.startswith("network:router"):
             self._news[subject.id] = bool(wanted.binding.host) and wanted.admin_state_up
         if isinstance(wanted, Router):
-            self._news |= {each.port_id: wanted.admin_state_up for each in records.interfaces.get(wanted.id, ())}
+            # A router that is switched off passes nothing on, and its ports are plugged all the same.
+            self._news |= {each.port_id: True for each in records.interfaces.get(wanted.id, ())}
         if wanted == self._known.get(subject):
             return 0
         if wanted is None:

@@ -39,13 +39,29 @@ PATIENCE_SECONDS = 60.0
 REPOSITORY = Path(__file__).parents[3]
 
 
+def _capabilities() -> list[str]:
+    """What the example for the agent's unit gives it: what the tests pass with is what it needs."""
+    text = (REPOSITORY / "deploy/systemd/polyvisor-agent.service.d/metadata.conf.example").read_text()
+    [line] = [each for each in text.splitlines() if each.startswith("AmbientCapabilities=")]
+    return [name.removeprefix("CAP_").lower() for name in line.partition("=")[2].split()]
+
+
+def _unprivileged() -> list[str]:
+    """The command that runs another as a user who is nobody, with these capabilities and no others."""
+    allowed = ",".join(("-all", *(f"+{name}" for name in _capabilities())))
+    return [
+        "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
+        f"--bounding-set={allowed}", f"--inh-caps={allowed}", f"--ambient-caps={allowed}",
+    ]  # fmt: skip
+
+
 class Process:
     """A station beside a chassis."""
 
     def __init__(self, url: str, chassis: TestChassis, log: Path) -> None:
         self._command = [
-            "ip", "netns", "exec", chassis.namespace, sys.executable, "-m", "tests.network.metadata.station", url,
-            chassis.name, f"unix:{chassis.directory}/db.sock",
+            "ip", "netns", "exec", chassis.namespace, *_unprivileged(), sys.executable, "-m",
+            "tests.network.metadata.station", url, chassis.name, f"unix:{chassis.directory}/db.sock",
         ]  # fmt: skip
         self.log = log
         self.start()

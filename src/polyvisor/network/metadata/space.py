@@ -59,7 +59,11 @@ def make(port: MetadataPort, outer: str, *, software_checksums: bool) -> Space:
     """
     remove_card(outer)  # of a process before this one, whose namespace the kernel is still clearing away
     card = f"link add {INNER} type veth peer name {outer} netns {os.getpid()}"
-    space = _within(lambda: _inside(port, outer, [card, *_configure(port)]), None)
+    try:
+        space = _within(lambda: _inside(port, outer, [card, *_configure(port)]), None)
+    except BaseException:
+        remove_card(outer)  # the namespace has gone already: the kernel would get to it, later
+        raise
     try:
         if software_checksums:
             _within(lambda: _no_offload(INNER), space._namespace)

@@ -113,8 +113,10 @@ class NetworkKeeper:
         return max(0.05, min(LOOK_SECONDS, self._next_at() - self._steady()))
 
     def _loop(self) -> None:
+        pause = 0.0
         while not self._stopping.is_set():
             try:
+                self._backend.wait(pause)
                 pause = self.turn()
             except BackendDown as error:
                 if str(error) != self.trouble:
@@ -124,7 +126,7 @@ class NetworkKeeper:
                 if not said_elsewhere(error):
                     log.exception("a turn of the network keeper failed; trying again")
                 pause = TROUBLE_SECONDS
-            self._backend.wait(pause)
+                self._stopping.wait(TROUBLE_SECONDS)  # whatever failed may be the backend's own waiting
 
     def _called(self, subject: str) -> None:
         """A signal of the store; "" stands for all of them."""

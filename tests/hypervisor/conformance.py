@@ -46,8 +46,6 @@ class Bed(AbstractContextManager["Bed"], abc.ABC):
     """Whether guests have a graphical console."""
     has_images: bool = True
     """Whether images are fetched."""
-    has_cards: bool = True
-    """Whether guests can have network cards."""
     most_moments: int = 40
     """At how many moments of a create the suite kills it; evenly chosen where there are more."""
 
@@ -151,15 +149,20 @@ def no_progress(fraction: float, what: str) -> None:
 
 def image_of(bed: Bed) -> ImageRef:
     """The bed's image, under an id of its own, so that nothing of it is cached yet."""
-    data = bed.image_file.read_bytes()
+    return image_of_file(bed.image_file, bed.image_format, bed.image_properties)
+
+
+def image_of_file(file: Path, disk_format: str, properties: dict[str, str] | None = None) -> ImageRef:
+    """A file as an image, under an id of its own."""
+    data = file.read_bytes()
     return ImageRef(
         id=str(uuid.uuid4()),
-        disk_format=bed.image_format,
+        disk_format=disk_format,
         container_format="bare",
         size_bytes=len(data),
         virtual_size_bytes=96 << 20,
         sha512=hashlib.sha512(data).hexdigest(),
-        properties=bed.image_properties,
+        properties=properties or {},
     )
 
 

@@ -314,8 +314,6 @@ def test_what_is_asked_of_no_guest_is_refused_in_a_sentence(bed: Bed, driver: Dr
 def test_a_guest_is_made_with_its_cards_in_order_and_keeps_them(
     bed: Bed, driver: Driver, host: str, image: ImageRef, source: Source, before: set[str]
 ) -> None:
-    if not bed.has_cards:
-        return
     nics = (nic_of(bed, 1), nic_of(bed, 2))
     spec = spec_of(image, nics=nics)
     make(driver, host, spec, source)
@@ -333,10 +331,6 @@ def test_a_guest_is_made_with_its_cards_in_order_and_keeps_them(
 
 def test_a_card_is_plugged_and_unplugged_where_the_guest_is_off(bed: Bed, driver: Driver, guest: GuestSpec) -> None:
     nic = nic_of(bed)
-    if not bed.has_cards:
-        with pytest.raises(HypervisorError, match=r"(?i)network cards"):
-            driver.attach_nic(guest.server_id, nic)
-        return
     for _ in range(2):
         driver.attach_nic(guest.server_id, nic)
         assert bed.plugged(driver, guest.server_id) == [nic.mac_address]
@@ -353,8 +347,6 @@ def test_a_card_is_plugged_and_unplugged_where_the_guest_is_off(bed: Bed, driver
 def test_a_card_is_plugged_and_unplugged_while_the_guest_runs(
     bed: Bed, driver: Driver, host: str, image: ImageRef, source: Source, before: set[str]
 ) -> None:
-    if not bed.has_cards:
-        return
     first, second = nic_of(bed, 1), nic_of(bed, 2)
     spec = spec_of(image, nics=(first,))
     make(driver, host, spec, source)

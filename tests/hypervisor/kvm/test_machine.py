@@ -41,6 +41,26 @@ def test_an_installer_boots_from_a_drive_that_needs_no_virtio() -> None:
     assert choose({}, {}, KvmSettings(), removable_boot=True).cdrom_bus == "sata"
 
 
+@pytest.mark.parametrize(
+    ("asked", "model"),
+    [
+        ("", "virtio"),
+        ("virtio", "virtio"),
+        ("e1000", "e1000"),
+        ("VirtualE1000e", "e1000e"),
+        ("VirtualVmxnet3", "vmxnet3"),
+        ("VirtualPCNet32", "pcnet"),
+    ],
+)
+def test_the_image_says_what_its_network_cards_are_also_in_vspheres_words(asked: str, model: str) -> None:
+    assert machine(hw_vif_model=asked).vif_model == model
+
+
+def test_a_network_card_that_qemu_does_not_have_is_refused() -> None:
+    with pytest.raises(HypervisorError, match="hw_vif_model is 'virtualsriovethernetcard'"):
+        machine(hw_vif_model="VirtualSriovEthernetCard")
+
+
 def test_ide_disks_bring_the_machine_that_has_them() -> None:
     assert machine(hw_disk_bus="ide").type == "pc"
 

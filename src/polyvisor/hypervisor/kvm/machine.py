@@ -7,6 +7,12 @@ from polyvisor.hypervisor.kvm.settings import DISK_BUSES, VIDEO_MODELS, VIF_MODE
 from polyvisor.model.record import Record
 
 CDROM_BUSES = ("sata", "scsi", "ide", "usb", "virtio")
+_VSPHERES = {
+    "virtuale1000": "e1000",
+    "virtuale1000e": "e1000e",
+    "virtualpcnet32": "pcnet",
+    "virtualvmxnet3": "vmxnet3",
+}
 _YES = ("yes", "true", "1", "on")
 _NO = ("no", "false", "0", "off")
 
@@ -66,7 +72,7 @@ def choose(
         video_model=_one_of(properties, "hw_video_model", (*VIDEO_MODELS, "gop"), settings.video_model).replace(
             "gop", "virtio"
         ),
-        vif_model=_one_of(properties, "hw_vif_model", VIF_MODELS, "virtio"),
+        vif_model=_vif_model(properties),
         uefi=uefi,
         secure_boot=secure == "required" or (secure == "optional" and uefi),
         random=_allows_random(properties, extra_specs),
@@ -87,6 +93,12 @@ def _cdrom_bus(disk_bus: str, machine_type: str, *, by_virtio: bool) -> str:
     if by_virtio and disk_bus in ("virtio", "scsi"):
         return "scsi"
     return "sata" if "q35" in machine_type else "ide"
+
+
+def _vif_model(properties: Mapping[str, str]) -> str:
+    """What the image asks for; vSphere's names of cards that QEMU has as well are understood."""
+    asked = properties.get("hw_vif_model", "").lower()
+    return _one_of({"hw_vif_model": _VSPHERES.get(asked, asked)} if asked else {}, "hw_vif_model", VIF_MODELS, "virtio")
 
 
 def _allows_random(properties: Mapping[str, str], extra_specs: Mapping[str, str]) -> bool:

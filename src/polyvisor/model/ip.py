@@ -12,6 +12,20 @@ AUTOMATIC = ("slaac", "dhcpv6-stateless")
 """Values of ipv6_address_mode with which ports make their addresses themselves."""
 
 
+def read_address(text: str) -> str:
+    """An address as it is kept. Raises ValueError; a scope ("%eth0") is a host's own business and no part of it."""
+    if "%" in text:
+        raise ValueError("an address without a scope is expected")
+    return str(ip_address(text))
+
+
+def read_network(text: str, *, strict: bool = True) -> IpNetwork:
+    """A range in CIDR form. `strict`: no bits beside its length. Raises ValueError."""
+    if "%" in text:
+        raise ValueError("a range without a scope is expected")
+    return ip_network(text, strict=strict)
+
+
 def key_of(address: str) -> str:
     """The address in hexadecimal, of 8 digits (IPv4) or 32: as text it sorts like the number."""
     parsed = ip_address(address)

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 from itertools import pairwise
 
 from polyvisor.model.errors import Conflict, Invalid
-from polyvisor.model.ip import overlapping, ranges, whole
+from polyvisor.model.ip import overlapping, ranges, read_address, read_network, whole
 from polyvisor.model.subnet import HostRoute, Pool, Subnet
 
 MODES = ("slaac", "dhcpv6-stateful", "dhcpv6-stateless")
@@ -124,7 +124,7 @@ def check_apart(subnet: Subnet, others: Iterable[Subnet]) -> None:
 def canonical_address(text: str) -> str:
     """An address as it is kept. Raises Invalid."""
     try:
-        return str(ip_address(text))
+        return read_address(text)
     except ValueError:
         raise invalid(f"'{text[:64]}' is not a valid IP address.") from None
 
@@ -132,7 +132,7 @@ def canonical_address(text: str) -> str:
 def canonical_route(destination: str, nexthop: str) -> HostRoute:
     """A route as it is kept. Raises Invalid."""
     try:
-        return HostRoute(destination=str(ip_network(destination, strict=False)), nexthop=str(ip_address(nexthop)))
+        return HostRoute(destination=str(read_network(destination, strict=False)), nexthop=read_address(nexthop))
     except ValueError:
         raise invalid(
             f"'{destination[:64]} via {nexthop[:64]}' is not a route: a CIDR and an address are expected."

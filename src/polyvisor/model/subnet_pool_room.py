@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
 
-from polyvisor.model.ip import IpNetwork
+from polyvisor.model.ip import IpNetwork, read_network
 
 
 def merged(prefixes: Iterable[str]) -> tuple[str, ...]:
     """CIDRs in order, those that are neighbours or one within another made one. Raises ValueError."""
-    found = sorted({ip_network(each) for each in prefixes}, key=lambda each: (each.version, each.network_address))
+    found = sorted({read_network(each) for each in prefixes}, key=lambda each: (each.version, each.network_address))
     out: list[IpNetwork] = []
     for each in found:
         out.append(each)

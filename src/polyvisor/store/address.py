@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from polyvisor.model.errors import Conflict, Invalid
-from polyvisor.model.ip import after, from_mac, is_automatic, key_of, numbered, ranges, usable
+from polyvisor.model.ip import after, from_mac, is_automatic, key_of, numbered, ranges, read_address, usable
 from polyvisor.model.port import ROUTER_INTERFACE, FixedIp, WantedIp
 from polyvisor.model.subnet import Subnet
 from polyvisor.store.port_tables import port_address
@@ -230,7 +229,7 @@ def _serves(subnet: Subnet, device_owner: str) -> bool:
 
 def _canonical(address: str) -> str:
     try:
-        return str(ip_address(address))
+        return read_address(address)
     except ValueError:
         raise Invalid(f"'{address[:64]}' is not a valid IP address.", kind="InvalidInput") from None
 

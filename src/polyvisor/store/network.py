@@ -80,6 +80,7 @@ class Networks(StandardNoun[Network]):
         carried = self._store.segment.choose(segments, network_id=record.id, settings=settings)
         largest = largest_mtu(carried, settings)
         made = msgspec.structs.replace(record, segments=carried, mtu=record.mtu or largest)
+        self._refuse_second_default(made)
         check_mtu(made.mtu, largest)
         self._add([made])
         self._store.segment.insert(made, carried, made.created_at)
@@ -97,6 +98,7 @@ class Networks(StandardNoun[Network]):
             if record.external:
                 self._refuse_gateways(record.id)
             self._open(record, AS_EXTERNAL, bool(changes["external"]))
+        self._refuse_second_default(msgspec.structs.replace(record, **changes))
         return super().change(record, changes, now)
 
     def delete(self, record: Network, now: datetime) -> None:
@@ -131,6 +133,15 @@ class Networks(StandardNoun[Network]):
                 target_project=EVERYBODY,
             )
             self._store.rbac_policy.insert(policy)
+
+    def _refuse_second_default(self, record: Network) -> None:
+        """Raise Conflict where there is another default external network."""
+        if not (record.is_default and record.external):
+            return
+        where = (network.c.is_default, network.c.external, network.c.id != record.id)
+        other = self._sql.execute(select(network.c.id).where(*where).limit(1)).scalar()
+        if other is not None:
+            raise Conflict(f"A default external network already exists: {other}.", kind="DefaultExternalNetworkExists")
 
     def _refuse_gateways(self, network_id: str) -> None:
         if self._store.network_port.on_network(network_id, ("network:router_gateway", "network:floatingip")):

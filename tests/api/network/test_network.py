@@ -101,6 +101,16 @@ def test_an_external_network_is_seen_and_gives_no_ports(cloud: ApiCloud) -> None
     make(cloud.admin, "port", network_id=made["id"])
 
 
+def test_one_external_network_is_the_default(cloud: ApiCloud) -> None:
+    first = make(cloud.admin, "network", router__external=True, is_default=True)
+    again = {"router__external": True, "is_default": True}
+    assert first["id"] in refused(try_make(cloud.admin, "network", **again), 409, "DefaultExternalNetworkExists")
+    second = make(cloud.admin, "network", router__external=True)
+    refused(change(cloud.admin, "network", second["id"], is_default=True), 409, "DefaultExternalNetworkExists")
+    assert change(cloud.admin, "network", first["id"], is_default=False).status == 200
+    assert change(cloud.admin, "network", second["id"], is_default=True).body["network"]["is_default"] is True
+
+
 def test_changes_grow_the_revision_and_heed_if_match(cloud: ApiCloud) -> None:
     made = make(cloud.member, "network", name="first")
     answer = change(cloud.member, "network", made["id"], name="second", admin_state_up=False)
@@ -151,8 +161,13 @@ def test_lists_are_narrowed_sorted_and_cut(cloud: ApiCloud) -> None:
     assert all(each.keys() == {"id", "name"} for each in listed(cloud.member, "network", fields=["id", "name"]))
     answer = cloud.member.get(f"{BASE}/networks")
     assert answer.statements == 2, "one is the identity's change counter"
-    for query in ({"colour": "red"}, {"sort_key": "colour"}, {"sort_key": "name", "sort_dir": "up"}, {"limit": "x"},
-                  {"marker": "none"}, {"admin_state_up": "perhaps"}):  # fmt: skip
+    assert listed(cloud.member, "network", changed_since="2999-01-01T00:00:00Z") == []
+    assert len(listed(cloud.member, "network", changed_since="2000-01-01T00:00:00Z")) == 4
+    wrong: list[dict[str, str]] = [
+        {"colour": "red"}, {"changed_since": "now"}, {"sort_key": "colour"}, {"sort_key": "name", "sort_dir": "up"},
+        {"limit": "x"}, {"marker": "none"}, {"admin_state_up": "perhaps"},
+    ]  # fmt: skip
+    for query in wrong:
         assert cloud.member.get(f"{BASE}/networks", **query).status == 400, query
 
 

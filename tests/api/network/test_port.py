@@ -66,6 +66,7 @@ def test_addresses_are_given_out_in_turn_until_none_is_left(cloud: ApiCloud, net
         ({"ip_address": "10.0.0.255"}, 400, "InvalidIpForNetwork"),
         ({"ip_address": "10.0.0.0"}, 400, "InvalidIpForNetwork"),
         ({"ip_address": "not one"}, 400, "InvalidInput"),
+        ({"ip_address": "fd00::5%eth0"}, 400, "InvalidInput"),
         ({}, 400, "InvalidInput"),
         ({"subnet_id": "none"}, 400, "InvalidInput"),
     ],

@@ -54,6 +54,7 @@ POOL = {"start": "10.0.0.10", "end": "10.0.0.20"}
         ({"cidr": "10.0.0.1/24"}, 400, "InvalidInput"),
         ({"cidr": "10.0.0.0"}, 400, "InvalidInput"),
         ({"cidr": "nonsense"}, 400, "InvalidInput"),
+        ({"cidr": "fd00::%1/64", "ip_version": 6}, 400, "InvalidInput"),
         ({"cidr": None}, 400, "InvalidInput"),
         ({"cidr": "224.0.0.0/24"}, 400, "InvalidInput"),
         ({"ip_version": 6}, 400, "InvalidInput"),

@@ -1,6 +1,5 @@
 """Address groups: addresses that rules of security groups name together."""
 
-from ipaddress import ip_network
 from typing import Annotated, Any
 
 import msgspec
@@ -21,6 +20,7 @@ from polyvisor.api.network.form import (
     standard,
 )
 from polyvisor.model.errors import Invalid, NotFound
+from polyvisor.model.ip import read_network
 from polyvisor.model.security_group import AddressGroup
 
 address_groups = Resource("/address-groups")
@@ -91,7 +91,7 @@ def cidrs(texts: Any) -> tuple[str, ...]:
         try:
             if "%" in text:
                 raise ValueError
-            found[str(ip_network(text, strict=False))] = None
+            found[str(read_network(text, strict=False))] = None
         except ValueError:
             raise invalid(f"'{text}' is not a valid IP subnet: such as 192.0.2.0/24 is expected.") from None
     return tuple(found)

@@ -1,6 +1,5 @@
 """What requests say of ports, and what becomes of it."""
 
-from ipaddress import ip_network
 from typing import Annotated, Any
 
 import msgspec
@@ -9,6 +8,7 @@ from polyvisor.api.kit import Call
 from polyvisor.api.network.fields import UNSET, Address, Name, Number, Text, Truth, UnsetType, invalid, mac, truths
 from polyvisor.api.network.network import is_label
 from polyvisor.model.errors import Forbidden, Invalid, NotFound
+from polyvisor.model.ip import read_network
 from polyvisor.model.port import AddressPair, Binding, ExtraDhcpOption, WantedIp
 from polyvisor.model.subnet_check import canonical_address
 from polyvisor.model.vif import BINDING_FAILED, UNBOUND, VIF_TYPES
@@ -107,7 +107,7 @@ def _pairs(given_pairs: list[Pair]) -> tuple[AddressPair, ...]:
     pairs = []
     for each in given_pairs:
         try:
-            network = ip_network(each.ip_address, strict=False)
+            network = read_network(each.ip_address, strict=False)
         except ValueError:
             raise invalid(f"'{each.ip_address}' is neither a valid IP address, nor is it a valid IP subnet.") from None
         text = str(network) if "/" in each.ip_address else str(network.network_address)

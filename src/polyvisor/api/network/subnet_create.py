@@ -19,7 +19,7 @@ from polyvisor.api.network.fields import (
 )
 from polyvisor.api.network.form import ADMIN, body_of, each_of, made, names_of, project_of, require_each, restricted
 from polyvisor.api.network.subnet import OF_NETWORK, SubnetChange, check_segment, convert, view
-from polyvisor.model.ip import default_pools, whole
+from polyvisor.model.ip import default_pools, read_network, whole
 from polyvisor.model.network import Network
 from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.subnet import Subnet
@@ -126,7 +126,7 @@ def _of_pool(call: Call, values: dict[str, Any], version: int | None, prefixlen:
 
 def _canonical(cidr: str) -> str:
     try:
-        loose = ip_network(cidr, strict=False)
+        loose = read_network(cidr, strict=False)
     except ValueError:
         raise invalid(f"'{cidr[:64]}' is not a valid IP subnet.") from None
     if "/" not in cidr or int(ip_address(cidr.partition("/")[0])) != int(loose.network_address):

@@ -196,6 +196,14 @@ def test_a_network_is_served_from_its_first_guest_to_its_last(bed: Bed) -> None:
     assert names_of(bed) == ["red-server", "blue-server"]
 
 
+def test_nothing_passes_through_a_namespace(bed: Bed) -> None:
+    bed.start()
+    made = bed.station._spaces[uid("red-net")]
+    for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/meta0/accept_ra"):
+        setting = Path("/proc/sys/net", name)
+        assert space._within(setting.read_text, made._namespace).strip() == "0"
+
+
 def test_the_end_leaves_nothing(bed: Bed) -> None:
     bed.start()
     spaces = list(bed.station._spaces.values())

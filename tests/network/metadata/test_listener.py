@@ -209,11 +209,23 @@ def test_many_that_wait_do_not_hold_up_the_count(bed: Bed, monkeypatch: pytest.M
     guests = [bed.connect() for _ in range(2)]
     for guest in guests:
         guest.sendall(b"GET / HTTP/1.0\r\n\r\n")
-    eventually(lambda: bed.listener._fetching == 2)
+    eventually(lambda: bed.listener._fetching.total() == 2)
     assert bed.say(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 503 ")
     bed.may_answer.set()
     assert all(read_all(guest).endswith(b"told") for guest in guests)
     assert bed.say(b"GET / HTTP/1.0\r\n\r\n").endswith(b"told")
+
+
+def test_one_guest_has_so_many_questions_under_way_and_no_more(bed: Bed) -> None:
+    bed.may_answer.clear()
+    guests = [bed.connect() for _ in range(listener.MOST_AT_ONCE)]
+    for guest in guests:
+        guest.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    eventually(lambda: bed.listener._fetching.total() == listener.MOST_AT_ONCE)
+    assert bed.say(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 503 ")
+    bed.may_answer.set()
+    assert all(read_all(guest).endswith(b"told") for guest in guests)
+    eventually(lambda: not bed.listener._fetching)
 
 
 def test_a_network_that_goes_ends_its_connections_and_no_others(bed: Bed) -> None:

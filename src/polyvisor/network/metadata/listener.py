@@ -29,6 +29,8 @@ MOST_OF_ONE = 16
 MOST_OF_NETWORK = 512
 MOST_IN_ALL = 4096
 """Or a quarter of the files that the process may open, where that is less: the rest is for what else it does."""
+MOST_AT_ONCE = 4
+"""Requests of one address whose answers are being fetched: one guest does not hold up the others."""
 _MOST_WAITING = 256
 """Requests whose answers are being fetched; the others are told to come again."""
 _STOP_SECONDS = 10.0
@@ -49,7 +51,7 @@ class Listener:
         self._servers: dict[str, list[asyncio.Server]] = {}
         self._connections: set[Connection] = set()
         self._count: Counter[object] = Counter()
-        self._fetching = 0
+        self._fetching: Counter[tuple[str, str]] = Counter()
         self._most = min(MOST_IN_ALL, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 
     def start(self) -> None:
@@ -116,18 +118,21 @@ class Listener:
 
     def answer(self, asked: MetadataAsked) -> "asyncio.Future[MetadataAnswer]":
         """The answer that is to come; never an exception."""
-        wait = self._limit.wait((asked.network_id, asked.address), self._clock())
-        if wait or self._fetching >= _MOST_WAITING:
+        who = (asked.network_id, asked.address)
+        wait = self._limit.wait(who, self._clock())
+        if wait or self._fetching[who] >= MOST_AT_ONCE or self._fetching.total() >= _MOST_WAITING:
             future: asyncio.Future[MetadataAnswer] = self._loop.create_future()
             future.set_result(_too_many(wait) if wait else _busy())
             return future
-        self._fetching += 1
+        self._fetching[who] += 1
         fetched = self._loop.run_in_executor(self._pool, self._fetched, asked)
-        fetched.add_done_callback(self._done)
+        fetched.add_done_callback(lambda _future: self._done(who))
         return fetched
 
-    def _done(self, _future: "asyncio.Future[MetadataAnswer]") -> None:
-        self._fetching -= 1
+    def _done(self, who: tuple[str, str]) -> None:
+        self._fetching[who] -= 1
+        if not self._fetching[who]:
+            del self._fetching[who]
 
     def _fetched(self, asked: MetadataAsked) -> MetadataAnswer:
         try:
@@ -148,5 +153,5 @@ def _too_many(wait_seconds: float) -> MetadataAnswer:
 
 def _busy() -> MetadataAnswer:
     return MetadataAnswer(
-        status=503, body=b"Too many guests ask for metadata here at once: ask again.\n", retry_after_seconds=1
+        status=503, body=b"Too many questions for metadata wait for an answer here: ask again.\n", retry_after_seconds=1
     )

@@ -4,6 +4,7 @@ The namespace has no name and no process: it lives as long as this process holds
 takes its namespaces, and both ends of their cards, with it.
 """
 
+import contextlib
 import ctypes
 import os
 import socket
@@ -25,7 +26,12 @@ _NOW = " nodad"
 """IPv6 addresses are the port's on every chassis: they are not asked for whether anybody has them."""
 _TIMEOUT_SECONDS = 20
 _HAS_IPV6 = Path("/proc/sys/net/ipv6")
-_NO_ADVERTISEMENTS = Path(f"/proc/sys/net/ipv6/conf/{INNER}/accept_ra")
+_OFF = (
+    Path("/proc/sys/net/ipv4/ip_forward"),
+    Path("/proc/sys/net/ipv6/conf/all/forwarding"),
+    Path(f"/proc/sys/net/ipv6/conf/{INNER}/accept_ra"),
+)
+"""Nothing passes through here, and the only routes are to the network's own subnets."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -83,8 +89,7 @@ def remove_card(outer: str) -> None:
 def _inside(port: MetadataPort, outer: str, commands: list[str]) -> Space:
     """To be run by a thread that is in the namespace."""
     _ip(commands)
-    if _HAS_IPV6.exists():
-        _ignore_advertisements()
+    _close_off()
     namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     sockets: list[socket.socket] = []
     try:
@@ -113,12 +118,11 @@ def _configure(port: MetadataPort) -> list[str]:
     return [*commands, f"link set {INNER} up"]
 
 
-def _ignore_advertisements() -> None:
-    """The only routes here are to the network's own subnets."""
-    try:
-        _NO_ADVERTISEMENTS.write_text("0")
-    except OSError:  # a container may forbid it; what is advertised then is a route that no answer takes
-        return
+def _close_off() -> None:
+    for setting in _OFF:
+        # A service may not be allowed to: what is forwarded then comes back to the network that it came from.
+        with contextlib.suppress(OSError):
+            setting.write_text("0")
 
 
 def _listening(family: socket.AddressFamily, address: tuple[str | int, ...]) -> socket.socket:

@@ -20,6 +20,9 @@ from testbed.vcenter import TestVcenter, VcenterError
 GONE_TIMEOUT_SECONDS = 180
 
 CONFIGURATION = """\
+[network]
+backend = "none"
+
 [[hypervisor]]
 name = "kvm-1"
 driver = "kvm"

@@ -13,6 +13,7 @@ _COMMANDS = {
     "agents": ("polyvisor.cli.agents", "List, revoke and forget the agents that have joined."),
     "database": ("polyvisor.cli.database", "Upgrade, check and back up the cloud's database."),
     "host": ("polyvisor.cli.host", "List, disable, drain and evacuate hosts."),
+    "network": ("polyvisor.cli.network", "Show and stop the OVN that `up` has started on this machine."),
     "serve": ("polyvisor.cli.serve", "Run one server of a cloud that has several, and agents."),
     "token": ("polyvisor.cli.token", "Make the tokens with which agents join."),
     "up": ("polyvisor.cli.up", "Run the whole cloud in one process."),

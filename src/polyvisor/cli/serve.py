@@ -63,6 +63,7 @@ def _greet(ready: Ready) -> None:
         f"Polyvisor serves at {ready.url}\n"
         f"Agents: {agents}\n"
         f"Database: {ready.database}\n"
+        f"Networks: {ready.networks}\n"
         f"Metrics: {ready.metrics or 'none'}\n"
         f"{first}\n"
         "Ctrl-C stops this server; the others, agents and guests go on."

@@ -55,7 +55,11 @@ def command(
     vcenter_thumbprint: str | None,
     log_level: str | None,
 ) -> None:
-    """Run the whole cloud in one process, on SQLite under --data. Ctrl-C stops it."""
+    """Run the whole cloud in one process, on SQLite under --data. Ctrl-C stops it.
+
+    With a KVM host and as root it also starts OVN and Open vSwitch, where the machine runs none: `polyvisor network`
+    shows and stops them.
+    """
     configuration = _configuration(data, config)
     added = [
         *configuration.hypervisor,
@@ -117,6 +121,7 @@ def _greet(ready: Ready) -> None:
     click.echo(
         f"Polyvisor is up at {ready.url}\n"
         f"Hypervisor connections: {served}\n"
+        f"Networks: {ready.networks}\n"
         f"{agents}"
         f"Metrics: {ready.metrics or 'none'}\n\n"
         f"Type next, in another terminal:\n"

@@ -16,6 +16,9 @@ class PhysicalNetwork(Record):
     """Whether a network without a VLAN tag may be made on it."""
     mtu: int = 1500
     """The largest IP packet that it carries, in bytes."""
+    bridge: str = ""
+    """Open vSwitch bridge that `polyvisor up` maps it to where it makes its machine a chassis; empty = "br-" and the
+    name."""
 
 
 class NetworkSettings(Record):

@@ -1,12 +1,10 @@
 """One process of the control plane: `polyvisor up` and `polyvisor serve` are this, with and without hypervisors."""
 
-import fcntl
 import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -24,6 +22,7 @@ from polyvisor.model.errors import Invalid
 from polyvisor.model.record import Record
 from polyvisor.observe.health import with_health
 from polyvisor.serve.agents_http import AgentsListener, OwnCertificate, bind_agents, urls_and_names
+from polyvisor.serve.alone import alone, alone_on
 from polyvisor.serve.clock import clock_of
 from polyvisor.serve.cloud import Cloud, utc_now
 from polyvisor.serve.configuration import Configuration, listen_address
@@ -54,6 +53,8 @@ class Ready(Record):
     hypervisors: tuple[str, ...]
     metrics: str = ""
     """The address of /metrics; empty where there is no listener."""
+    networks: str = ""
+    """What keeps the networks, or why there are none."""
     agents: tuple[str, ...] = ()
     """Where agents reach it; empty where it serves none."""
 
@@ -66,12 +67,14 @@ def run(
     *,
     keep_endpoints: bool = False,
     upgrade: bool = True,
+    start_networks: bool = False,
 ) -> bool:
     """Run until stopped by SIGINT or SIGTERM; whether every step that was under way has ended by then.
 
     `name`: the process's in the list of services; empty = the machine's. `keep_endpoints`: leave the catalogue's
-    addresses as they are. `upgrade`: bring an older schema up to date first, instead of refusing to run on it. Raises
-    Invalid for what the operator has to change.
+    addresses as they are. `upgrade`: bring an older schema up to date first, instead of refusing to run on it.
+    `start_networks`: use OVN of this machine, and start it where it does not run. Raises Invalid for what the operator
+    has to change.
     """
     # A hypervisor's user may have to pass through DATA to its guests' disks: what lies beside them is ours alone.
     os.umask(0o077)
@@ -79,8 +82,7 @@ def run(
     sys.setswitchinterval(SWITCH_SECONDS)
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    configuration = msgspec.structs.replace(configuration, network=with_backend(configuration))
-    with _alone(data):
+    with alone(data):
         host, port = listen_address(configuration.listen)
         sock = bind(host, port)
         port = sock.getsockname()[1]
@@ -89,12 +91,14 @@ def run(
         database = open_cloud_database(configuration, data, f"polyvisor {name or socket.gethostname()}")
         try:
             ask_whether_it_is_there(database)
-            with _alone_on(database):
+            with alone_on(database):
                 if upgrade or look(database).revision is None:
                     # Where others may be at work, nothing is taken away: that is the operator's to say.
                     bring_up_to_date(database, contract=database.is_sqlite)
                 check_usable(look(database))
                 database.connect_signals()
+                networks = with_backend(configuration, data / "ovn" if start_networks else None)
+                configuration = msgspec.structs.replace(configuration, network=networks.settings)
                 passwords = Passwords(configuration.identity)
                 cloud_id = prepare(
                     database,
@@ -108,7 +112,8 @@ def run(
                     networks=configuration.network.backend != "none",
                 )
                 process = _Process(configuration, data, database, passwords, cloud_id, name, certificate)
-                return process.serve(sock, url, ready)
+                with networks.kept():
+                    return process.serve(sock, url, networks.told, ready)
         finally:
             database.close()
             sock.close()
@@ -151,8 +156,11 @@ class _Process:
         self._agent_urls: tuple[str, ...] = ()
         self._listener = self._agents() if configuration.agents.listen else None
 
-    def serve(self, sock: socket.socket, url: str, ready: Callable[[Ready], None]) -> bool:
-        """Serve on `sock` until a signal comes; whether every step that was under way has ended by then."""
+    def serve(self, sock: socket.socket, url: str, networks: str, ready: Callable[[Ready], None]) -> bool:
+        """Serve on `sock` until a signal comes; whether every step that was under way has ended by then.
+
+        `networks`: what keeps them, to be told.
+        """
         certificates = {"api": self._certificate.chain} if self._certificate else {}
         if self._listener is not None:
             certificates["agents"] = self._data / "agents-tls" / "server.pem"
@@ -164,6 +172,7 @@ class _Process:
             hypervisors=tuple(self._cloud.drivers),
             metrics=self._observation.start(self._data),
             agents=self._agent_urls,
+            networks=networks,
         )
         server = HttpServer(
             with_health(self._app, self._observation.health),
@@ -250,39 +259,3 @@ def _url(host: str, port: int, certificate: Certificate | None) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - asked for by the operator, and then served by TLS
         host = socket.gethostname()
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-@contextmanager
-def _alone(data: Path) -> Iterator[None]:
-    """Hold the data directory. Raises Invalid when another process has it."""
-    with _held(
-        data / "lock",
-        f"Another polyvisor is running on {data}: stop it first, or choose another directory with --data.",
-    ):
-        yield
-
-
-@contextmanager
-def _alone_on(database: Database) -> Iterator[None]:
-    """Hold a SQLite database; on PostgreSQL any number may work at once. Raises Invalid when another process has it."""
-    if not database.is_sqlite or not database.url.database:
-        yield
-        return
-    path = Path(database.url.database)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _held(
-        path.with_name(f"{path.name}.lock"),
-        f"Another polyvisor is running on {path}: SQLite takes one at a time. Stop that one, or set `database` to a "
-        "PostgreSQL, which takes any number.",
-    ):
-        yield
-
-
-@contextmanager
-def _held(path: Path, otherwise: str) -> Iterator[None]:
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Invalid(otherwise) from None
-        yield

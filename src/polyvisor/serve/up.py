@@ -14,4 +14,4 @@ def up(configuration: Configuration, data: Path, ready: Callable[[Ready], None])
 
     Raises Invalid for what the operator has to change.
     """
-    return run(configuration, data, "", ready)
+    return run(configuration, data, "", ready, start_networks=True)

@@ -27,6 +27,7 @@ func (m *machine) nicOf(device types.BaseVirtualEthernetCard) guest.NIC {
 		nic.Switch, nic.VLAN = m.vcenter.standardPlace(m.host(), backing.DeviceName)
 	case *types.VirtualEthernetCardDistributedVirtualPortBackingInfo:
 		nic.Switch, nic.VLAN = m.vcenter.distributedPlace(backing.Port.PortgroupKey)
+		nic.Rules = rulesOf(m.vcenter.portSetting(backing.Port))
 	}
 	return nic
 }
@@ -64,9 +65,11 @@ func (v *vcenter) distributedPlace(key string) (string, int32) {
 	return dvs.Name, 0
 }
 
-// reconnect plugs the running guests on a network anew: its VLAN may be another.
-func (v *vcenter) reconnect(network *mo.Network) {
-	for _, ref := range network.Vm {
+// reconnect plugs the running guests on a network anew: its VLAN or its rules may be others.
+func (v *vcenter) reconnect(network *mo.Network) { v.reconnectAll(network.Vm) }
+
+func (v *vcenter) reconnectAll(machines []types.ManagedObjectReference) {
+	for _, ref := range machines {
 		vm := v.machine(ref)
 		if vm == nil || v.guest(ref) == nil {
 			continue
@@ -76,8 +79,8 @@ func (v *vcenter) reconnect(network *mo.Network) {
 			if !ok {
 				continue
 			}
-			if err := v.fleet.Plug.Connect(vm.nicOf(card)); err != nil {
-				log.Printf("an adapter of %s cannot be plugged: %v", ref.Value, err)
+			if err := v.fleet.Plug.Update(vm.nicOf(card)); err != nil {
+				log.Printf("an adapter of %s cannot be plugged anew: %v", ref.Value, err)
 			}
 		}
 	}

@@ -144,6 +144,20 @@ func (s *distributedSwitch) port(vm types.ManagedObjectReference, at types.Distr
 	}
 }
 
+// portSetting is what holds at the port that an adapter has, or will have.
+func (v *vcenter) portSetting(at types.DistributedVirtualSwitchPortConnection) types.BaseDVPortSetting {
+	group, ok := v.registry().Get(types.ManagedObjectReference{Type: "DistributedVirtualPortgroup", Value: at.PortgroupKey}).(*simulator.DistributedVirtualPortgroup)
+	if !ok {
+		return nil
+	}
+	v.ports.mutex.Lock()
+	defer v.ports.mutex.Unlock()
+	if own := v.ports.own[portName(at.SwitchUuid, at.PortKey)]; own.setting != nil {
+		return mergePortSetting(group.Config.DefaultPortConfig, own.setting)
+	}
+	return group.Config.DefaultPortConfig
+}
+
 // inherited copies a group's settings as its ports show them: the filter says that it is the group's.
 func inherited(of types.BaseDVPortSetting) types.BaseDVPortSetting {
 	group, ok := of.(*types.VMwareDVSPortSetting)
@@ -169,8 +183,9 @@ func (s *distributedSwitch) ReconfigureDVPortTask(ctx *simulator.Context, req *t
 			}
 		}
 		s.vcenter.ports.mutex.Lock()
-		defer s.vcenter.ports.mutex.Unlock()
+		var machines []types.ManagedObjectReference
 		for _, spec := range req.Port {
+			machines = append(machines, *known[spec.Key].Connectee.ConnectedEntity)
 			name := portName(s.Uuid, spec.Key)
 			own := s.vcenter.ports.own[name]
 			if own.setting == nil {
@@ -178,6 +193,8 @@ func (s *distributedSwitch) ReconfigureDVPortTask(ctx *simulator.Context, req *t
 			}
 			s.vcenter.ports.own[name] = portSetting{mergePortSetting(own.setting, spec.Setting), own.version + 1}
 		}
+		s.vcenter.ports.mutex.Unlock()
+		s.vcenter.reconnectAll(machines)
 		return nil, nil
 	})
 	return &methods.ReconfigureDVPort_TaskBody{Res: &types.ReconfigureDVPort_TaskResponse{Returnval: task}}

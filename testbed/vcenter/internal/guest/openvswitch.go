@@ -3,6 +3,7 @@ package guest
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -42,17 +43,42 @@ func (o OpenVSwitch) Connect(nic NIC) error {
 	if err := run("ip", "link", "set", device, "up"); err != nil {
 		return err
 	}
-	mode := []string{"vlan_mode=access", "tag=" + strconv.Itoa(int(nic.VLAN))}
-	if nic.VLAN == AllVLANs {
-		mode = []string{"vlan_mode=trunk"}
+	// Whoever left a port of this name had another device; a port without its VLAN would be a trunk for a moment.
+	port := []string{"--if-exists", "del-port", device, "--", "add-port", bridge, device, "vlan_mode=access", "tag=4095"}
+	if err := o.vsctl(append(port, "external_ids:guest="+o.mark(nic.Guest))...); err != nil {
+		return err
 	}
-	port := append([]string{"--if-exists", "del-port", device, "--", "add-port", bridge, device, "--", "set", "Port", device}, mode...)
-	return o.vsctl(append(port, "external_ids:guest="+o.mark(nic.Guest))...)
+	return o.Update(nic)
+}
+
+// Update implements Plug.
+func (o OpenVSwitch) Update(nic NIC) error {
+	bridge := o.Bridges[nic.Switch]
+	if bridge == "" {
+		return nil
+	}
+	if err := o.setFlows(bridge, nic); err != nil {
+		return err
+	}
+	port := []string{"set", "Port", o.device(nic.Guest, nic.Key)}
+	if nic.VLAN == AllVLANs {
+		return o.vsctl("clear", "Port", port[2], "tag", "--", "set", "Port", port[2], "vlan_mode=trunk")
+	}
+	return o.vsctl(append(port, "vlan_mode=access", "tag="+strconv.Itoa(int(nic.VLAN)))...)
 }
 
 // Disconnect implements Plug.
 func (o OpenVSwitch) Disconnect(nic NIC) error {
-	return o.vsctl("--if-exists", "del-port", o.device(nic.Guest, nic.Key))
+	return o.remove(o.device(nic.Guest, nic.Key))
+}
+
+// remove takes a device out of its bridge, and its rules with it.
+func (o OpenVSwitch) remove(device string) error {
+	err := o.vsctl("--if-exists", "del-port", device)
+	for _, bridge := range o.Bridges {
+		err = errors.Join(err, run("ovs-ofctl", o.timeout(), "del-flows", o.management(bridge), fmt.Sprintf("cookie=0x%x/-1", cookie(device))))
+	}
+	return err
 }
 
 // DisconnectAll implements Plug.
@@ -63,7 +89,7 @@ func (o OpenVSwitch) DisconnectAll(guest string) error {
 		return err
 	}
 	for _, device := range strings.Fields(string(found)) {
-		if err := o.vsctl("--if-exists", "del-port", device); err != nil {
+		if err := o.remove(device); err != nil {
 			return err
 		}
 	}
@@ -73,6 +99,12 @@ func (o OpenVSwitch) DisconnectAll(guest string) error {
 // device is a name that Linux takes: 15 letters at most.
 func (o OpenVSwitch) device(guest string, key int32) string {
 	return "vm" + digest(fmt.Sprintf("%s/%d", o.mark(guest), key), 12)
+}
+
+// cookie marks the flows of a device.
+func cookie(device string) uint64 {
+	number, _ := strconv.ParseUint(digest(device, 15), 16, 64) // 15 hexadecimal digits always are one
+	return number
 }
 
 func (o OpenVSwitch) mark(guest string) string { return digest(o.Folder, 16) + "-" + guest }

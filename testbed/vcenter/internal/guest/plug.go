@@ -9,8 +9,10 @@ const AllVLANs = 4095
 type Plug interface {
 	// Netdev returns the -netdev of an adapter; its id is net<Key>.
 	Netdev(nic NIC) (string, error)
-	// Connect is called when QEMU has made the adapter, and when its port group was changed.
+	// Connect is called when QEMU has made the adapter.
 	Connect(nic NIC) error
+	// Update is called when the VLAN or the rules of a connected adapter are others.
+	Update(nic NIC) error
 	// Disconnect is called when the adapter was taken out of a running guest.
 	Disconnect(nic NIC) error
 	// DisconnectAll is called when a guest has ended.
@@ -27,6 +29,9 @@ func (Unplugged) Netdev(nic NIC) (string, error) {
 
 // Connect implements Plug.
 func (Unplugged) Connect(NIC) error { return nil }
+
+// Update implements Plug.
+func (Unplugged) Update(NIC) error { return nil }
 
 // Disconnect implements Plug.
 func (Unplugged) Disconnect(NIC) error { return nil }

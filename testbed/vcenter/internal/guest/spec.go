@@ -54,6 +54,8 @@ type NIC struct {
 	Switch string
 	// VLAN is the port group's; 0 = untagged, AllVLANs = all tags.
 	VLAN int32
+	// Rules are its port's; none = nothing is filtered.
+	Rules []Rule
 }
 
 // Serial is a serial port that writes to the file at Path.

@@ -11,7 +11,10 @@ _EXTENSIONS = "os_compute_api:extensions"
 RULES = [Rule(name=_EXTENSIONS, check="@", description="List what the service offers beyond the oldest API.")]
 
 _OFFERED = {
+    "OS-EXT-IPS": ("ExtendedIps", "Whether a server's address is its own or stands for one."),
+    "OS-EXT-IPS-MAC": ("ExtendedIpsMac", "The MAC address of the card that has a server's address."),
     "os-aggregates": ("Aggregates", "Host aggregates."),
+    "os-attach-interfaces": ("AttachInterfaces", "Plugging ports into servers and taking them out."),
     "os-availability-zone": ("AvailabilityZone", "Availability zones, and servers that ask for one."),
     "os-config-drive": ("ConfigDrive", "Servers with a config drive."),
     "os-console-output": ("ConsoleOutput", "The log of a server's serial console."),
@@ -30,6 +33,7 @@ _OFFERED = {
     "os-pause-server": ("PauseServer", "Pausing servers."),
     "os-quota-class-sets": ("QuotaClasses", "The quotas that all projects begin with."),
     "os-quota-sets": ("Quotas", "Quotas of projects."),
+    "os-security-groups": ("SecurityGroups", "The security groups of servers' ports."),
     "os-server-usage": ("ServerUsage", "When a server was launched and ended."),
     "os-services": ("Services", "Services, and which hosts take servers."),
     "os-simple-tenant-usage": ("SimpleTenantUsage", "What projects used."),

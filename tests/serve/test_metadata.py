@@ -19,6 +19,7 @@ from polyvisor.operate.metadata_station import MetadataStation, outer_name
 from polyvisor.serve.configuration import parse
 from polyvisor.serve.local_metadata import LocalMetadataLink
 from polyvisor.serve.metadata import station_maker
+from polyvisor.serve.observation import Observation, ObserveSettings
 from testbed.netns import Network
 from testbed.process import wait_for
 from tests.api.metadata import crawl
@@ -268,6 +269,23 @@ def test_what_cannot_be_plugged_in_is_tried_again_and_said_once(bed: Bed, caplog
     bed.cables.trouble = ""
     bed.until(*PROJECTS)
     assert names_of(bed) == ["red-server", "blue-server"]
+
+
+def test_what_is_heard_and_answered_is_counted(bed: Bed) -> None:
+    observation = Observation(ObserveSettings(), "polyvisor-agent")
+    observation.guests(bed.station)
+    bed.start()
+    for path in ("/openstack", "/openstack/none", "/openstack"):
+        bed.ask("red", path)
+
+    def told(name: str, **labels: str) -> float | None:
+        return observation.registry.get_sample_value(name, labels)
+
+    assert told("polyvisor_metadata_networks", state="wanted") == 2
+    assert told("polyvisor_metadata_networks", state="heard") == 2
+    assert told("polyvisor_metadata_answers_total", status="200") == 2
+    assert told("polyvisor_metadata_answers_total", status="404") == 1
+    observation.close()
 
 
 def test_only_a_process_with_a_kvm_host_hears_guests() -> None:

@@ -94,6 +94,11 @@ class Agent:
         """What serves its places."""
         return self._station
 
+    @property
+    def guests(self) -> MetadataStation | None:
+        """What hears the guests beside it; None where there is no KVM host."""
+        return self._guests
+
     def run(self, stopping: threading.Event, patience_seconds: float, anew: threading.Event | None = None) -> bool:
         """Serve until `stopping`; then let steps end within `patience_seconds`, and give the places back.
 

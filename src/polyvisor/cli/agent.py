@@ -143,6 +143,8 @@ def run(
             guests=station_maker(configuration.hypervisor),
         )
         observation.station(agent.station, kinds)
+        if agent.guests is not None:
+            observation.guests(agent.guests)
         observation.files({"data": files.directory}, {"agent": files.path(KEY_AND_CERTIFICATE)})
         observation.start(files.directory)
         try:

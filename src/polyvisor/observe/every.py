@@ -6,6 +6,7 @@ from polyvisor.observe import (
     certificates,
     connections,
     estate,
+    guests,
     hosts,
     operations,
     places,
@@ -38,6 +39,7 @@ AREAS: tuple[tuple[str, str, Sequence[Metric]], ...] = (
         certificates.METRICS,
     ),
     ("Processes beside hypervisors", "Told by `polyvisor up` and by each agent for itself.", station.METRICS),
+    ("Guests that ask for metadata", "Told by `polyvisor up` and by each agent that has a KVM host.", guests.METRICS),
     ("Database", "Told by each server for itself.", (*connections.METRICS, *estate.METRICS)),
     ("Process", "Told by each process for itself, beside `process_*` of the Prometheus client.", process.METRICS),
 )

@@ -41,6 +41,8 @@ class MetadataStation:
         self._made: dict[str, MetadataPort] = {}
         self._said: dict[str, str] = {}
         self._swept_at: float | None = None
+        self.wanted = 0
+        """How many networks had guests here at the last look."""
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="metadata", daemon=True)
@@ -85,6 +87,7 @@ class MetadataStation:
         except LinkDown as error:
             self._say("the cloud", str(error))
             return
+        self.wanted = len(wanted)
         self._said.pop("the cloud", None)
         if self._swept_at is None or time.monotonic() - self._swept_at > SWEEP_SECONDS:
             self._try("the switch", partial(self._sweep, wanted), quietly=not wanted and not self._spaces)

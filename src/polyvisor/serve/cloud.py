@@ -87,6 +87,8 @@ class Cloud:
         )
         make = station_maker(configuration.hypervisor)
         self._guests = make(LocalMetadataLink(database, tuple(self.drivers))) if make is not None else None
+        if self._guests is not None:
+            observation.guests(self._guests)
         observation.station(self._station, kinds)
         observation.store(database, clock)
         self.observers = list(self._station.observers.values())

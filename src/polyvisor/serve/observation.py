@@ -18,6 +18,7 @@ from polyvisor.observe import traces
 from polyvisor.observe.certificates import Files
 from polyvisor.observe.connections import Connections
 from polyvisor.observe.estate import Estate
+from polyvisor.observe.guests import GuestMetrics
 from polyvisor.observe.health import Check, Health
 from polyvisor.observe.listener import Listener, Textfile
 from polyvisor.observe.process import Process
@@ -28,6 +29,7 @@ from polyvisor.observe.station import LinkMetrics, StationMetrics
 from polyvisor.observe.telemetry import Telemetry
 from polyvisor.operate.heartbeat import Heartbeat
 from polyvisor.operate.link import Link
+from polyvisor.operate.metadata_station import MetadataStation
 from polyvisor.operate.station import Station
 from polyvisor.operate.watch import UNWATCHED, Watch
 from polyvisor.serve.configuration import listen_address
@@ -109,6 +111,12 @@ class Observation:
         if drivers:
             silent = partial(_since, station.heartbeat)
             self._pulses.append(Followed("heartbeat", "its places go to others.", HEARTBEAT_SECONDS, silent))
+
+    def guests(self, station: MetadataStation) -> None:
+        """Tell of the guests that this process hears."""
+        GuestMetrics(
+            self.registry, lambda: (station.wanted, len(station.networks)), lambda: dict(station.listener.answered)
+        )
 
     def files(self, disks: Mapping[str, Path], certificates: Mapping[str, Path]) -> None:
         """Tell of the file systems behind these directories, and of the certificates in these files."""

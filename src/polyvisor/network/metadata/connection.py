@@ -136,6 +136,7 @@ class Connection(asyncio.Protocol):
         self._busy = False
         if self._transport is None or self._transport.is_closing():
             return
+        self._listener.answered[answer.status] += 1
         self._transport.write(written(answer, keep_alive=keep_alive, without_body=asked.method == "HEAD"))
         if keep_alive:
             self._wind()
@@ -145,6 +146,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, status: HTTPStatus) -> None:
         if self._transport is not None and not self._transport.is_closing():
+            self._listener.answered[int(status)] += 1
             answer = MetadataAnswer(status=status, body=f"{status.phrase}.\n".encode())
             self._transport.write(written(answer, keep_alive=False))
             self._end()

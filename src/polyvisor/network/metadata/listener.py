@@ -52,6 +52,8 @@ class Listener:
         self._connections: set[Connection] = set()
         self._count: Counter[object] = Counter()
         self._fetching: Counter[tuple[str, str]] = Counter()
+        self.answered: Counter[int] = Counter()
+        """Answers by status, since the start."""
         self._most = min(MOST_IN_ALL, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
 
     def start(self) -> None:

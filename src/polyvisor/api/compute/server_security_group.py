@@ -1,33 +1,32 @@
 """The security groups of a server's ports, all of them at once."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
+from polyvisor.api.compute.security_group import POLICY, views
 from polyvisor.api.compute.server_network import groups_of
 from polyvisor.api.kit import Call, Reply, Resource, Rule
 from polyvisor.model.errors import Conflict, Invalid, NotFound
 from polyvisor.model.port import Port
-from polyvisor.model.security_group import SecurityGroup, SecurityGroupRule
 from polyvisor.model.server import Server
 
 server_security_groups = Resource("/servers")
 
-_POLICY = "os_compute_api:os-security-groups"
 _OVERRIDE = "os_compute_api:os-lock-server:unlock:unlock_override"
 RULES = [
     Rule(
-        name=f"{_POLICY}:list",
+        name=f"{POLICY}:list",
         check="rule:project_reader_or_admin",
         description="List the security groups of a server's ports.",
     ),
     Rule(
-        name=f"{_POLICY}:add",
+        name=f"{POLICY}:add",
         check="rule:project_member_or_admin",
         description="Put all ports of a server into a security group.",
     ),
     Rule(
-        name=f"{_POLICY}:remove",
+        name=f"{POLICY}:remove",
         check="rule:project_member_or_admin",
         description="Take all ports of a server out of a security group.",
     ),
@@ -38,17 +37,17 @@ class _Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
-@server_security_groups.route("GET", "/{id}/os-security-groups", policy=f"{_POLICY}:list")
+@server_security_groups.route("GET", "/{id}/os-security-groups", policy=f"{POLICY}:list")
 def security_groups(call: Call) -> Reply:
     """Those of all its ports, with their rules."""
     server = call.store.server.get(call.path["id"], project_id=call.owner)
     ports = call.store.server_port.shown([server])[server.id]
     ids = dict.fromkeys(group.id for port in ports for group in port.groups)
     groups = call.store.security_group.of_ids(ids)
-    return Reply(200, {"security_groups": [_view(groups[id]) for id in ids if id in groups]})
+    return Reply(200, {"security_groups": views(call, [groups[id] for id in ids if id in groups])})
 
 
-@server_security_groups.action("addSecurityGroup", policy=f"{_POLICY}:add", body=_Group)
+@server_security_groups.action("addSecurityGroup", policy=f"{POLICY}:add", body=_Group)
 def add_security_group(call: Call) -> Reply:
     """Each port that may be in groups is in this one, too."""
     server = _changeable(call)
@@ -65,7 +64,7 @@ def add_security_group(call: Call) -> Reply:
     return Reply(202)
 
 
-@server_security_groups.action("removeSecurityGroup", policy=f"{_POLICY}:remove", body=_Group)
+@server_security_groups.action("removeSecurityGroup", policy=f"{POLICY}:remove", body=_Group)
 def remove_security_group(call: Call) -> Reply:
     """No port is in it any more."""
     server = _changeable(call)
@@ -90,26 +89,3 @@ def _changeable(call: Call) -> Server:
 def _ports(call: Call, server: Server) -> list[Port]:
     found = call.store.port.of_ids([port.port_id for port in server.ports])
     return [found[port.port_id] for port in server.ports if port.port_id in found]
-
-
-def _view(group: SecurityGroup) -> dict[str, Any]:
-    return {
-        "id": group.id,
-        "name": group.name,
-        "description": group.description,
-        "tenant_id": group.project_id,
-        "rules": [_rule(rule) for rule in group.rules if rule.direction == "ingress"],
-    }
-
-
-def _rule(rule: SecurityGroupRule) -> dict[str, Any]:
-    """A rule as Nova told of it when it had security groups of its own: what comes in."""
-    return {
-        "id": rule.id,
-        "parent_group_id": rule.security_group_id,
-        "ip_protocol": rule.protocol,
-        "from_port": -1 if rule.port_range_min is None else rule.port_range_min,
-        "to_port": -1 if rule.port_range_max is None else rule.port_range_max,
-        "group": {},
-        "ip_range": {"cidr": rule.remote_ip_prefix} if rule.remote_ip_prefix else {},
-    }

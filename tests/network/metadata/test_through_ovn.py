@@ -15,9 +15,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from polyvisor.model.host import HypervisorType
 from polyvisor.model.ip import default_pools
 from polyvisor.model.metadata import ADDRESS, ADDRESS_6
-from polyvisor.model.network import Network
+from polyvisor.model.network import Network, NetworkType, SegmentRef
+from polyvisor.model.network_settings import PhysicalNetwork
 from polyvisor.model.port import Binding, Port, PortWanted
 from polyvisor.model.server import ServerPort
 from polyvisor.model.subnet import Subnet
@@ -26,7 +28,7 @@ from polyvisor.network.ovn.backend import OvnBackend
 from polyvisor.operate.metadata_station import outer_name
 from polyvisor.operate.network_keeper import NetworkKeeper
 from testbed.ovn import TestOvn
-from testbed.ovn_chassis import TestChassis
+from testbed.ovn_chassis import PHYSICAL_NETWORK, TestChassis
 from testbed.ovn_guest import TestGuest
 from testbed.process import wait_for
 from tests.api.metadata.estate import NOW, Estate, server, uid
@@ -84,17 +86,18 @@ class Bed:
         self.ovn, self.url = ovn, sqlite_url(folder)
         self.database = with_tables(self.url)
         self.estate = Estate(self.database)
-        self.settings = msgspec.structs.replace(settings(ovn), backend="ovn")
+        physical = (PhysicalNetwork(name=PHYSICAL_NETWORK, vlans=("100:199",)),)
+        self.settings = msgspec.structs.replace(settings(ovn), backend="ovn", physical=physical)
         self.keeper = NetworkKeeper(
             self.database, OvnBackend(self.settings), lambda: datetime.now(UTC), time.monotonic, sweep_seconds=60
         )
         self.keeper.start()
         self.stations = {}
         for chassis in ovn.chassis:
-            self.estate.host(chassis.name, chassis.name)
+            self.estate.host(chassis.name, chassis.name, physical=(PHYSICAL_NETWORK,))
             self.stations[chassis.name] = Process(self.url, chassis, folder / f"{chassis.name}.log")
 
-    def network(self, name: str, project_id: str, *, ipv6: bool = False) -> str:
+    def network(self, name: str, project_id: str, *, ipv6: bool = False, segments: tuple[SegmentRef, ...] = ()) -> str:
         """With a subnet of IPv4, the same for everybody, perhaps one of IPv6, and its metadata port."""
         common: dict[str, Any] = {"project_id": project_id, "created_at": NOW, "updated_at": NOW}
         subnets: list[dict[str, Any]] = [{"ip_version": 4, "cidr": "10.0.0.0/24", "gateway_ip": "10.0.0.1"}]
@@ -102,7 +105,8 @@ class Bed:
             slaac = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
             subnets.append({"ip_version": 6, "cidr": "2001:db8::/64", "gateway_ip": "2001:db8::1", **slaac})
         with self.database.write() as store:
-            made = store.network.create(Network(id=uid(name), name=name, mtu=0, **common), settings=self.settings)
+            wanted = Network(id=uid(name), name=name, mtu=0, **common)
+            made = store.network.create(wanted, segments=segments, settings=self.settings)
             for each in subnets:
                 pools = default_pools(each["cidr"], each["gateway_ip"])
                 id = uid(f"{name} {each['cidr']}")
@@ -110,24 +114,38 @@ class Bed:
             store.metadata_port.keep(made.id, now=NOW, settings=self.settings)
         return made.id
 
-    def guest(self, name: str, project_id: str, network_id: str, chassis: TestChassis) -> tuple[Port, TestGuest]:
-        """A server, and its guest, which has asked DHCP for an address and a route."""
+    def port(self, name: str, project_id: str, network_id: str, host: str, vif_type: str = "ovs") -> Port:
+        """A server on a host, and its port."""
         port_id = str(uuid.uuid4())
-        made = server(name, project_id, host=chassis.name, ports=(ServerPort(port_id=port_id),))
+        made = server(name, project_id, host=host, ports=(ServerPort(port_id=port_id),))
         wanted = PortWanted(
             network_id=network_id, project_id=project_id, device_id=made.id, device_owner="compute:nova",
-            binding=Binding(host=chassis.name, vif_type="ovs"),
+            binding=Binding(host=host, vif_type=vif_type),
         )  # fmt: skip
         with self.database.write() as store:
             store.server.create([made])
-            port = store.port.create(wanted, id=port_id, now=NOW, settings=self.settings)
+            return store.port.create(wanted, id=port_id, now=NOW, settings=self.settings)
+
+    def guest(self, name: str, project_id: str, network_id: str, chassis: TestChassis) -> tuple[Port, TestGuest]:
+        """A server on a chassis, and its guest, which has asked DHCP for an address and a route."""
+        port = self.port(name, project_id, network_id, chassis.name)
         guest = chassis.guest(port.id, port.mac_address)
         self.until_up(port.id)
-        told = guest.dhcp()
-        assert told["ip"] in [each.ip_address for each in port.fixed_ips]
-        routes = dict(zip(*[iter(told["staticroutes"].split())] * 2, strict=True))
-        guest.run("ip", "route", "add", ADDRESS, "via", routes[f"{ADDRESS}/32"], "dev", "eth0")
+        take_address(guest, port)
         return port, guest
+
+    def gateway(self, port_id: str) -> TestChassis:
+        """The chassis that answers for a port whose hypervisor is none."""
+        found = ""
+
+        def is_found() -> bool:
+            nonlocal found
+            shown = self.ovn.sbctl("--bare", "--columns=chassis", "find", "Port_Binding", f"logical_port={port_id}")
+            found = self.ovn.sbctl("get", "Chassis", shown.strip(), "name").strip() if shown.strip() else ""
+            return bool(found)
+
+        wait_for(is_found, PATIENCE_SECONDS, lambda: f"no chassis answers for {port_id}: {self.keeper.stuck}")
+        return next(each for each in self.ovn.chassis if each.name == found.strip('"'))
 
     def until_up(self, port_id: str) -> None:
         """Wait until OVN passes a port's packets."""
@@ -181,6 +199,14 @@ def ask(guest: TestGuest, address: str = ADDRESS, path: str = "/latest/meta-data
         os.close(entered)
 
 
+def take_address(guest: TestGuest, port: Port) -> None:
+    """As a guest's DHCP client does, with the route to the metadata service."""
+    told = guest.dhcp()
+    assert told["ip"] in [each.ip_address for each in port.fixed_ips]
+    routes = dict(zip(*[iter(told["staticroutes"].split())] * 2, strict=True))
+    guest.run("ip", "route", "add", ADDRESS, "via", routes[f"{ADDRESS}/32"], "dev", "eth0")
+
+
 @pytest.fixture
 def bed(tmp_path: Path, ovn: TestOvn) -> Iterator[Bed]:
     made = Bed(tmp_path, ovn)
@@ -232,3 +258,17 @@ def test_what_a_killed_process_has_left_of_a_network_that_is_gone_is_removed(bed
     bed.stations[one.name].start()
     wait_for(lambda: plugged(one) == {outer_name(blue)}, PATIENCE_SECONDS, lambda: f"{plugged(one)} are there")
     bed.until_told(blue_guest, "blue-server")
+
+
+def test_a_guest_on_vsphere_asks_the_chassis_that_is_its_network_s_gateway(bed: Bed) -> None:
+    bed.estate.host("cluster", "vc", physical=(PHYSICAL_NETWORK,), kind=HypervisorType.VMWARE)
+    vlan = SegmentRef(network_type=NetworkType.VLAN, physical_network=PHYSICAL_NETWORK, segmentation_id=100)
+    shared = bed.network("shared", "red", segments=(vlan,))
+    port = bed.port("vm", "red", shared, "cluster", "dvs")
+    gateway = bed.gateway(port.id)
+    # The port group's VLAN reaches the gateway by its physical network, as a trunk from the site's switch would.
+    guest = gateway.guest(port.id, port.mac_address)
+    card = f"tap{port.id[:11]}"
+    gateway.vsctl("del-port", "br-int", card, "--", "add-port", "br-ex", card, "tag=100")
+    take_address(guest, port)
+    bed.until_told(guest, "vm")

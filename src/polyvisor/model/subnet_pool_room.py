@@ -1,34 +1,17 @@
 """Where in a subnet pool a range is free."""
 
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
-from polyvisor.model.ip import IpNetwork, read_network
+from polyvisor.model.ip import read_network
 
 
 def merged(prefixes: Iterable[str]) -> tuple[str, ...]:
     """CIDRs in order, those that are neighbours or one within another made one. Raises ValueError."""
-    found = sorted({read_network(each) for each in prefixes}, key=lambda each: (each.version, each.network_address))
-    out: list[IpNetwork] = []
-    for each in found:
-        out.append(each)
-        while len(out) > 1 and (whole := _one(out[-2], out[-1])) is not None:
-            out[-2:] = [whole]
-    return tuple(str(each) for each in out)
-
-
-def _one(first: IpNetwork, second: IpNetwork) -> IpNetwork | None:
-    """The one network that two are together, where there is one."""
-    if first.version != second.version:
-        return None
-    if int(first.network_address) <= int(second.network_address) and int(second.broadcast_address) <= int(
-        first.broadcast_address
-    ):
-        return first
-    if first.prefixlen != second.prefixlen or not first.prefixlen:
-        return None
-    whole = first.supernet()
-    return whole if second.supernet() == whole and first != second else None
+    found = [read_network(each) for each in prefixes]
+    of_four = collapse_addresses(each for each in found if isinstance(each, IPv4Network))
+    of_six = collapse_addresses(each for each in found if isinstance(each, IPv6Network))
+    return tuple(str(each) for each in (*of_four, *of_six))
 
 
 def first_free(prefixes: Sequence[str], used: Iterable[str], prefixlen: int) -> str | None:

@@ -114,6 +114,11 @@ def test_unknown_paths_methods_and_parameters_are_told_apart(cloud: ApiCloud) ->
     assert cloud.member.get(CARS, electric="yes").status == 200
 
 
+def test_a_path_without_the_id_of_what_is_meant_leads_nowhere(cloud: ApiCloud) -> None:
+    refused = cloud.member.delete(f"{CARS}/")
+    assert refused.status == 404, refused
+
+
 def test_every_answer_carries_a_request_id_of_its_own(cloud: ApiCloud) -> None:
     given = "req-0d9f4d06-9d3c-4b8c-a8ff-1234567890ab"
     first = cloud.member.with_headers(x_openstack_request_id=given).get(CARS)

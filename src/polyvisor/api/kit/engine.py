@@ -126,6 +126,8 @@ def _route(found: Found, request: Request, version: Version) -> tuple[Route, dic
     candidates = found.methods.get(request.method)
     if candidates is None and request.method == "HEAD":
         candidates = found.methods.get("GET")
+    if candidates is None and request.path.endswith("/"):
+        raise NotFound("Nothing is here: the path ends where the id of what is meant should follow.")
     if candidates is None:
         allowed = sorted(found.methods)
         sentence = f"The method {request.method} is not allowed here. Allowed are: {', '.join(allowed)}."

@@ -41,8 +41,8 @@ def parts(data: Path) -> list[Part]:
     """The daemons that `polyvisor up` runs for the networks of a data directory. Raises Invalid."""
     try:
         return _found(data).parts()
-    except Trouble as error:
-        raise Invalid(f"{error}.") from None
+    except (Trouble, OSError) as error:
+        raise Invalid(f"The networks of {data} cannot be looked at: {error}.") from None
 
 
 def stop(data: Path) -> list[str]:
@@ -55,7 +55,7 @@ def stop(data: Path) -> list[str]:
     with alone(data):
         try:
             return _found(data).stop()
-        except (Trouble, PermissionError) as error:
+        except (Trouble, OSError) as error:
             raise Invalid(f"The networks cannot be stopped: {error}.") from None
 
 

@@ -65,6 +65,13 @@ def test_without_root_there_are_no_networks_and_the_start_message_says_why(
         with_backend(parse(f'[network]\nbackend = "ovn"\n{KVM}'), tmp_path / "ovn")
 
 
+def test_without_the_library_nothing_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalOvn, "bring_up", lambda _self: pytest.fail("it was started"))
+    monkeypatch.setattr("polyvisor.serve.network.find_spec", lambda _name: None)
+    told = with_backend(parse(KVM), tmp_path).told
+    assert told == "none, for the Python package ovs is missing; install it with: pip install 'polyvisor[ovn]'"
+
+
 def test_networks_that_there_were_do_not_go_without_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def cannot(_self: LocalOvn) -> None:
         raise Trouble("it cannot")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,8 @@ from polyvisor.operate.network_keeper import NetworkKeeper
 from polyvisor.serve.configuration import Configuration
 from polyvisor.serve.local_network import has_kvm_host, local_ovn
 from polyvisor.store.database import Database
+
+_INSTALL = "install it with: pip install 'polyvisor[ovn]'"
 
 
 class Networks(Record):
@@ -68,6 +71,8 @@ def _local(configuration: Configuration, directory: Path) -> Networks:
     settings, local, before = configuration.network, local_ovn(configuration, directory), True
     try:
         before = local.chosen_before
+        if find_spec("ovs") is None:
+            raise Trouble(f"the Python package ovs is missing; {_INSTALL}")
         local.bring_up()
         databases = {"ovn_northbound": local.northbound, "ovn_southbound": local.southbound}
         settings = msgspec.structs.replace(settings, backend="ovn", **databases)
@@ -105,8 +110,5 @@ def _backend(settings: NetworkSettings) -> Backend:
     try:
         from polyvisor.network.ovn.backend import OvnBackend
     except ImportError as error:
-        raise Invalid(
-            f"The Python package {error.name} is missing, by which OVN is reached; install it with: "
-            "pip install 'polyvisor[ovn]'."
-        ) from error
+        raise Invalid(f"The Python package {error.name} is missing, by which OVN is reached; {_INSTALL}.") from error
     return OvnBackend(settings)

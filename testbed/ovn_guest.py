@@ -44,6 +44,12 @@ class TestGuest:
         command = [*self._within, "busybox", "ping", "-c", "1", "-W", "1", address]
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
+    def fetches(self, url: str) -> bool:
+        """Whether an HTTP server answers within two seconds."""
+        # busybox's wget ends in a crash where its own patience does.
+        command = [*self._within, "timeout", "2", "busybox", "wget", "-q", "-O", "/dev/null", url]
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
     def remove(self) -> None:
         """The card goes with its namespace."""
         subprocess.run(["ip", "netns", "del", self.namespace], check=False, capture_output=True)

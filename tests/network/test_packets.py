@@ -1,10 +1,14 @@
 """Packets through two chassis: what a guest gets by DHCP, whom it reaches, what stops it, and what it cannot forge."""
 
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from polyvisor.model.router import PortForwarding
 from polyvisor.network.backend import Records
 from polyvisor.network.ovn.backend import OvnBackend
 from testbed.ovn import TestOvn
@@ -13,6 +17,7 @@ from testbed.process import wait_for
 from tests.network.beds import connected, until
 from tests.network.records import (
     FLAT,
+    STANDARD,
     bound,
     floating,
     gateway_port,
@@ -103,7 +108,33 @@ def test_guests_get_their_addresses_and_reach_each_other_as_their_groups_let_the
     assert not one.pings("10.5.0.12")
 
 
-def test_a_router_leads_out_and_a_floating_ip_leads_in(ovn: TestOvn, backend: OvnBackend) -> None:
+def handed_on(floating_ip_id: str, outer: str, inner: str) -> PortForwarding:
+    return PortForwarding(
+        id="forwarding",
+        floating_ip_id=floating_ip_id,
+        protocol="tcp",
+        external_port=outer,
+        internal_port=inner,
+        internal_port_id="two",
+        internal_ip_address="10.5.0.12",
+        **STANDARD,
+    )
+
+
+@contextmanager
+def served(guest: TestGuest, folder: Path, tcp_port: int) -> Iterator[None]:
+    """A guest that answers by HTTP."""
+    (folder / "told").write_text("here")
+    command = ["ip", "netns", "exec", guest.namespace, "busybox", "httpd", "-f", "-p", str(tcp_port), "-h", str(folder)]
+    server = subprocess.Popen(command)
+    try:
+        yield
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_a_router_leads_out_and_a_floating_ip_leads_in(ovn: TestOvn, backend: OvnBackend, tmp_path: Path) -> None:
     way_out = gateway_port("gateway", "outside", 8, ("s-outside", "172.24.5.10"))
     way_in = router_port("way-in", "n1", 9, ("s1", "10.5.0.1"))
     backend.sweep(
@@ -112,7 +143,9 @@ def test_a_router_leads_out_and_a_floating_ip_leads_in(ovn: TestOvn, backend: Ov
             subnet("s-outside", "outside", "172.24.5.0/24", "172.24.5.1"),
             router("router", way_out),
             floating("f1", "172.24.5.20", "router", "outside", port_id="two", fixed_ip_address="10.5.0.12"),
+            floating("f2", "172.24.5.21", "router", "outside", port_forwardings=(handed_on("f2", "8080", "80"),)),
             interfaces={"router": (way_out, way_in)},
+            rules=(PING, rule("web", "open", protocol="tcp", port_range_min=80, port_range_max=80)),
         )
     )
     one, two = plugged(ovn, backend, "one", "two")
@@ -121,7 +154,43 @@ def test_a_router_leads_out_and_a_floating_ip_leads_in(ovn: TestOvn, backend: Ov
     outside = ovn.outside("172.24.5.1/24")
     becomes(lambda: one.pings("172.24.5.1"), "the network outside does not answer")
     becomes(lambda: outside.pings("172.24.5.20"), "the floating IP does not answer")
-    assert not outside.pings("172.24.5.21")
+    assert not outside.pings("172.24.5.22")
+    with served(two, tmp_path, 80):
+        becomes(lambda: outside.fetches("http://172.24.5.21:8080/told"), "the forwarded port does not answer")
+        assert not outside.fetches("http://172.24.5.21:80/told")
+
+
+def test_guests_make_themselves_ipv6_addresses_of_what_their_router_advertises_and_find_each_other_by_name(
+    ovn: TestOvn, backend: OvnBackend
+) -> None:
+    slaac = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    both = (("s1", "10.5.0.11"), ("s6", "fd00:5::f816:3eff:fe00:1"))
+    other = (("s1", "10.5.0.12"), ("s6", "fd00:5::f816:3eff:fe00:2"))
+    ports = [
+        port(id, "n1", number, *ips, binding=bound(host), security_group_ids=("open",), dns_name=id)
+        for id, number, ips, host in (("one", 1, both, "hv1"), ("two", 2, other, "hv2"))
+    ]
+    way_in = router_port("way-in", "n1", 9, ("s6", "fd00:5::1"))
+    backend.sweep(
+        records(
+            network("n1", dns_domain="example.org."),
+            subnet("s1", "n1", "10.5.0.0/24", "10.5.0.1", dns_nameservers=("10.5.0.53",)),
+            subnet("s6", "n1", "fd00:5::/64", "fd00:5::1", **slaac),
+            group("open", *EGRESS, rule("ping6", "open", ethertype="IPv6", protocol="ipv6-icmp")),
+            *ports,
+            router("router"),
+            interfaces={"router": (way_in,)},
+        )
+    )
+    one, _ = plugged(ovn, backend, "one", "two")
+    becomes(lambda: "fd00:5::f816:3eff:fe00:1" in one.run("ip", "-6", "addr"), "no address came of advertisements")
+    becomes(lambda: one.pings("fd00:5::f816:3eff:fe00:2"), "the other guest does not answer by IPv6")
+    assert one.run("cat", "/proc/sys/net/ipv6/conf/eth0/mtu").strip() == "1442"
+    one.dhcp()
+    # OVN itself answers for the names that it knows, whoever was asked: the other guest has no resolver.
+    answer = one.run("busybox", "nslookup", "-type=a", "two.example.org", "10.5.0.12")
+    assert "Address: 10.5.0.12" in answer
+    assert "two.example.org" in one.run("busybox", "nslookup", "-type=ptr", "12.0.5.10.in-addr.arpa", "10.5.0.12")
 
 
 FROM_ONE = f'inport == "one" && eth.src == {mac(1)}'

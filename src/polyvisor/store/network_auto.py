@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from polyvisor.model.errors import Conflict, NotFound
+from polyvisor.model.errors import Conflict
 from polyvisor.model.ip import default_pools, numbered, whole
 from polyvisor.model.network import AutoAllocated, Network
 from polyvisor.model.network_list import everything
@@ -106,11 +106,11 @@ class AutoNetworks:
         return router.id
 
     def delete(self, project_id: str, now: datetime) -> None:
-        """Remove what was made for a project. Raises NotFound, and Conflict while it is in use."""
+        """Remove what was made for a project, where there is any. Raises Conflict while it is in use."""
         self._store.one_at_a_time(f"automatic network of {project_id}")
         found = self._store.network.auto_allocated(project_id)
         if found is None:
-            raise NotFound(f"Project {project_id} has no automatic network.", kind="AutoAllocationNotFound")
+            return
         if found.router_id is not None and self._store.router.of_ids([found.router_id]):
             for subnet_id in self._store.network.get(found.network_id).subnet_ids:
                 router = self._store.router.get(found.router_id)

@@ -16,6 +16,7 @@ OF_A_COLLECTION = {
     "quotas": "quotas",
     "rbac-policies": "rbac-policies",
     "segment": "segments",
+    "service-type": "service-providers",
     "subnet_allocation": "subnetpools",
 }
 
@@ -31,6 +32,10 @@ def test_extensions_are_listed_and_each_is_there(cloud: ApiCloud) -> None:
     for alias, collection in OF_A_COLLECTION.items():
         assert alias in OFFERED
         assert collection in prefixes
+
+
+def test_there_are_no_service_providers_to_choose_among(cloud: ApiCloud) -> None:
+    assert cloud.member.get(f"{BASE}/service-providers").body == {"service_providers": []}
 
 
 def test_agents_are_the_hosts_and_administrators_see_them(cloud: ApiCloud) -> None:
@@ -77,3 +82,9 @@ def test_a_port_that_is_bound_says_how(cloud: ApiCloud) -> None:
     found = cloud.admin.get(f"{BASE}/ports", **{"binding:host_id": "kvm-1"}).body["ports"]
     assert [each["id"] for each in found] == [bound["id"]]
     assert try_make(cloud.admin, "port", network_id=network, binding__vnic_type="strange").status == 400
+
+
+def test_tags_of_qos_policies_are_where_clients_look_for_them(cloud: ApiCloud) -> None:
+    made = cloud.admin.post(f"{BASE}/qos/policies", {"policy": {"name": "q"}}).body["policy"]
+    assert cloud.admin.put(f"{BASE}/policies/{made['id']}/tags", {"tags": ["blue"]}).body == {"tags": ["blue"]}
+    assert cloud.admin.get(f"{BASE}/qos/policies/{made['id']}").body["policy"]["tags"] == ["blue"]

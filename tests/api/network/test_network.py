@@ -64,8 +64,14 @@ def test_what_the_site_cannot_have_is_refused(cloud: ApiCloud, fields: dict[str,
 
 @pytest.mark.parametrize("field", ["shared", "router__external", "is_default", "provider__network_type", "segments"])
 def test_members_leave_what_concerns_all_to_administrators(cloud: ApiCloud, field: str) -> None:
-    value: Any = {"segments": [], "provider__network_type": "flat"}.get(field, True)
+    value: Any = {"segments": [{}], "provider__network_type": "flat"}.get(field, True)
     refused(try_make(cloud.member, "network", **{field: value}), 403, "PolicyNotAuthorized")
+
+
+def test_members_may_say_what_would_be_so_anyway(cloud: ApiCloud) -> None:
+    make(cloud.member, "network", shared=False, router__external=False, provider__network_type=None)
+    pool = make(cloud.member, "subnetpool", name="p", prefixes=["10.0.0.0/8"], shared=False, is_default=False)
+    refused(change(cloud.member, "subnetpool", pool["id"], is_default=False), 403, "PolicyNotAuthorized")
 
 
 def test_another_projects_network_is_absent(cloud: ApiCloud) -> None:

@@ -154,13 +154,14 @@ def test_on_anothers_network_addresses_are_not_chosen(cloud: ApiCloud) -> None:
         {"fixed_ips": [{"ip_address": "10.0.0.9"}]},
         {"mac_address": "fa:16:3e:00:00:01"},
         {"port_security_enabled": False},
-        {"allowed_address_pairs": []},
+        {"allowed_address_pairs": [{"ip_address": "10.0.0.9"}]},
         {"device_owner": "network:dhcp"},
         {"binding__host_id": "h"},
     ]
     for fields in asked:
         refused(try_make(cloud.member, "port", network_id=network, **fields), 403, "PolicyNotAuthorized")
-    make(cloud.member, "port", network_id=network, device_owner="compute:nova", device_id="s")
+    defaults = {"port_security_enabled": True, "allowed_address_pairs": [], "binding__profile": {}, "mac_address": None}
+    make(cloud.member, "port", network_id=network, device_owner="compute:nova", device_id="s", **defaults)
 
 
 def test_the_owner_of_a_network_sees_the_ports_on_it(cloud: ApiCloud, network: str) -> None:

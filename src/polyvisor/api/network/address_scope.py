@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
-from polyvisor.api.network.fields import UNSET, Name, Project, Truth, UnsetType, given, invalid, named, truths
+from polyvisor.api.network.fields import UNSET, Name, Project, Truth, UnsetType, chosen, given, invalid, named, truths
 from polyvisor.api.network.form import (
     ADMIN,
     MEMBER,
@@ -72,7 +72,7 @@ def _make(call: Call, new: NewScope) -> AddressScope:
     values = given(new)
     target: dict[str, Any] = {"project_id": project_of(call, values)}
     call.require("create_address_scope", target)
-    require_each(call, "create_address_scope", named(new), _CREATE_RULES, target)
+    require_each(call, "create_address_scope", chosen(new), _CREATE_RULES, target)
     truths(values, "shared")
     record = AddressScope(id=call.new_id(), created_at=call.now, updated_at=call.now, **values, **target)
     return call.store.address_scope.create(record)

@@ -72,6 +72,7 @@ OFFERED = {
     ),
     "security-groups-shared-filtering": ("Security group filtering on the shared field", "Groups that others share."),
     "segment": ("Segment", "Segments of networks."),
+    "service-type": ("Neutron Service Type Management", "Kinds of services to choose among, of which there are none."),
     "sorting": ("Sorting support", "Lists in an order of one's choice."),
     "standard-attr-description": ("standard-attr-description", "Descriptions of all records."),
     "standard-attr-revisions": ("Resource revision numbers", "Numbers that grow with each change."),

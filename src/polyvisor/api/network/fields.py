@@ -56,6 +56,19 @@ def named(body: msgspec.Struct) -> list[str]:
     return [encoded[name] for name in given(body)]
 
 
+_DEFAULTS: dict[str, tuple[Any, ...]] = {"port_security_enabled": (True, 1, "true", "True")}
+_NOTHING: tuple[Any, ...] = (None, False, "", "false", "False", [], {})
+
+
+def chosen(body: msgspec.Struct) -> list[str]:
+    """The fields of a new record that ask for more than they would be anyway, by the API's names.
+
+    Clients send defaults along, and nobody needs leave for those.
+    """
+    encoded = dict(zip(body.__struct_fields__, body.__struct_encode_fields__, strict=True))
+    return [encoded[name] for name, value in given(body).items() if value not in _DEFAULTS.get(name, _NOTHING)]
+
+
 def truths(values: dict[str, Any], *names: str) -> None:
     """Make booleans of these, where they are given."""
     for name in names:
@@ -65,5 +78,5 @@ def truths(values: dict[str, Any], *names: str) -> None:
 
 __all__ = [
     "UNSET", "Address", "Id", "Name", "Number", "Project", "Text", "Truth", "UnsetType",
-    "given", "invalid", "mac", "named", "number", "truth", "truths",
+    "chosen", "given", "invalid", "mac", "named", "number", "truth", "truths",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from polyvisor.api.network.fields import (
     Text,
     Truth,
     UnsetType,
+    chosen,
     given,
     invalid,
     named,
@@ -137,7 +138,7 @@ def _make(call: Call, new: NewNetwork) -> Network:
     values = given(new)
     target: dict[str, Any] = {"project_id": project_of(call, values)}
     call.require("create_network", target)
-    require_each(call, "create_network", named(new), _CREATE_RULES, target)
+    require_each(call, "create_network", chosen(new), _CREATE_RULES, target)
     truths(values, *_TRUTHS)
     segments = _segments(values)
     if "mtu" in values:

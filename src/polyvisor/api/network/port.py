@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
-from polyvisor.api.network.fields import UNSET, Project, UnsetType, given, named
+from polyvisor.api.network.fields import UNSET, Project, UnsetType, chosen, given, named
 from polyvisor.api.network.form import (
     ADMIN,
     MEMBER,
@@ -102,7 +102,7 @@ def _wanted(call: Call, new: NewPort, network: Network) -> PortWanted:
     values = given(new)
     target = _target(project_of(call, values), network)
     call.require("create_port", target)
-    _require_each(call, "create_port", new, _CREATE_RULES, target)
+    _require_each(call, "create_port", new, chosen(new), _CREATE_RULES, target)
     refuse_external(network.external, network.shared, target, call)
     convert(call, values, Binding())
     values["tags"] = tuple(dict.fromkeys(values.get("tags", ())))
@@ -113,10 +113,12 @@ def _target(project_id: str, network: Network) -> dict[str, Any]:
     return {"project_id": project_id, "network:project_id": network.project_id}
 
 
-def _require_each(call: Call, rule: str, body: msgspec.Struct, known: frozenset[str], target: dict[str, Any]) -> None:
-    """Leave for each field that has a rule of its own."""
+def _require_each(
+    call: Call, rule: str, body: msgspec.Struct, fields: list[str], known: frozenset[str], target: dict[str, Any]
+) -> None:
+    """Leave for each of the fields that has a rule of its own."""
     values = given(body)
-    names = [name for name in named(body) if name != "device_owner"]
+    names = [name for name in fields if name != "device_owner"]
     if any(each.ip_address is not None for each in values.get("fixed_ips") or ()):
         names.append("fixed_ips:ip_address")
     require_each(call, rule, names, known, target)
@@ -142,7 +144,7 @@ def update(call: Call) -> Reply:
     record = call.store.port.get(call.path["id"], viewer=call.owner)
     target = _target(record.project_id, call.store.network.get(record.network_id))
     call.require("update_port", target)
-    _require_each(call, "update_port", call.body, _UPDATE_RULES, target)
+    _require_each(call, "update_port", call.body, named(call.body), _UPDATE_RULES, target)
     check_revision(call, record)
     values = given(call.body)
     convert(call, values, record.binding)

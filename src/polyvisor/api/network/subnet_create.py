@@ -11,9 +11,9 @@ from polyvisor.api.network.fields import (
     Project,
     Truth,
     UnsetType,
+    chosen,
     given,
     invalid,
-    named,
     number,
     truth,
 )
@@ -63,7 +63,7 @@ def _make(call: Call, new: NewSubnet) -> Subnet:
     project_id = project_of(call, values)
     target = {"project_id": project_id, "network:project_id": network.project_id}
     call.require("create_subnet", target)
-    require_each(call, "create_subnet", named(new), _CREATE_RULES, target)
+    require_each(call, "create_subnet", chosen(new), _CREATE_RULES, target)
     convert(values)
     check_segment(call, values.get("segment_id"), network.id)
     _settle_range(call, values, project_id)

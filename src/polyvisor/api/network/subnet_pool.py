@@ -14,6 +14,7 @@ from polyvisor.api.network.fields import (
     Text,
     Truth,
     UnsetType,
+    chosen,
     given,
     invalid,
     named,
@@ -97,7 +98,7 @@ def _make(call: Call, new: NewPool) -> SubnetPool:
     values = given(new)
     target = {"project_id": project_of(call, values)}
     call.require("create_subnetpool", target)
-    require_each(call, "create_subnetpool", named(new), _CREATE_RULES, target)
+    require_each(call, "create_subnetpool", chosen(new), _CREATE_RULES, target)
     if not values.get("prefixes"):
         raise Invalid("Invalid input for prefixes: at least one CIDR is expected.", kind="InvalidInput")
     version = _convert(values)

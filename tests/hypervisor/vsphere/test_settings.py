@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from polyvisor.hypervisor.vsphere.settings import VsphereSettings
@@ -37,6 +38,8 @@ def test_the_host_may_be_a_name_an_address_or_a_url(host: str, endpoint: tuple[s
         ({"thumbprint": "00" * 32, "insecure": True}, "Give one of"),
         ({"datastore_regex": "("}, "no regular expression"),
         ({"disk_provisioning": "fat"}, "disk_provisioning"),
+        ({"switches": {"physnet1": ""}}, "physnet1"),
+        ({"switches": {"physnet1": ()}}, "physnet1"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_in_a_sentence(changes: dict[str, Any], sentence: str) -> None:
@@ -64,3 +67,16 @@ def test_the_password_file_is_read_anew_each_time(tmp_path: Path) -> None:
 def test_reading_settings_does_not_import_pyvmomi() -> None:
     program = "import sys, polyvisor.hypervisor.vsphere.settings; sys.exit('pyVmomi' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_physical_network_may_be_on_one_switch_or_on_several() -> None:
+    told = {
+        "host": "vc",
+        "password": "p",
+        "switches": {"a": "DSwitch", "b": ["One", "Two"]},
+        "security_groups": "strict",
+    }
+    found = msgspec.convert(told, VsphereSettings)
+    assert [found.switch_titles(name) for name in "abc"] == [("DSwitch",), ("One", "Two"), ()]
+    with pytest.raises(msgspec.ValidationError, match="security_groups"):
+        msgspec.convert({**told, "security_groups": "perhaps"}, VsphereSettings)

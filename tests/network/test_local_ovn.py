@@ -107,6 +107,23 @@ def test_a_start_finds_what_runs_and_starts_what_is_dead(machine: Machine, tmp_p
     assert machine.has_all()
 
 
+def test_after_a_boot_of_the_machine_all_comes_back(machine: Machine, tmp_path: Path) -> None:
+    machine.start(tmp_path)
+    machine.run("ovn-nbctl", f"--db=unix:{tmp_path}/ovn/nb.sock", "ls-add", "kept")
+    for pids in machine.running().values():
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+    for left in machine.openvswitch.iterdir():
+        left.unlink()
+    wait_for(lambda: not any(machine.running().values()), PATIENCE_SECONDS, lambda: str(machine.running()))
+    machine.start(tmp_path)
+    assert machine.has_all()
+    assert is_chassis_of(machine, tmp_path)
+    assert "kept" in machine.run("ovn-nbctl", f"--db=unix:{tmp_path}/ovn/nb.sock", "ls-list")
+    # One for each daemon that has its socket there: two databases, northd and ovn-controller.
+    assert len(list((tmp_path / "ovn").glob("*.ctl"))) == 4
+
+
 def test_a_process_that_has_the_id_of_a_dead_daemon_deceives_nobody(machine: Machine, tmp_path: Path) -> None:
     machine.start(tmp_path)
     os.kill(machine.pids("ovn-northd")[0], signal.SIGKILL)

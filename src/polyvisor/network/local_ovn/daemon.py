@@ -53,6 +53,7 @@ def start(daemon: Daemon) -> None:
         return
     for directory in (daemon.pid_file.parent, daemon.log.parent, daemon.run_directory):
         directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+    _remove_stale_controls(daemon)
     run_directory, switches = str(daemon.run_directory), str(daemon.openvswitch_directory)
     ours = daemon.program == "ovn-controller"
     environment = {"OVN_RUNDIR": run_directory, "OVS_RUNDIR": switches if ours else run_directory}
@@ -84,3 +85,11 @@ def end(daemon: Daemon, *how: str) -> bool:
 def control(daemon: Daemon, pid: int) -> Path:
     """Its control socket, for ovs-appctl."""
     return daemon.run_directory / f"{daemon.program}.{pid}.ctl"
+
+
+def _remove_stale_controls(daemon: Daemon) -> None:
+    """Control sockets that killed daemons and boots of the machine have left: nobody else removes them."""
+    for socket in daemon.run_directory.glob(f"{daemon.program}.*.ctl"):
+        left_by = socket.name.split(".")[1]
+        if left_by.isdecimal() and not Path(f"/proc/{left_by}").exists():
+            socket.unlink(missing_ok=True)

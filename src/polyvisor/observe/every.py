@@ -8,6 +8,7 @@ from polyvisor.observe import (
     estate,
     guests,
     hosts,
+    networks,
     operations,
     places,
     process,
@@ -40,6 +41,7 @@ AREAS: tuple[tuple[str, str, Sequence[Metric]], ...] = (
     ),
     ("Processes beside hypervisors", "Told by `polyvisor up` and by each agent for itself.", station.METRICS),
     ("Guests that ask for metadata", "Told by `polyvisor up` and by each agent that has a KVM host.", guests.METRICS),
+    ("Networks", "Told by each server for itself: take the `sum`.", networks.METRICS),
     ("Database", "Told by each server for itself.", (*connections.METRICS, *estate.METRICS)),
     ("Process", "Told by each process for itself, beside `process_*` of the Prometheus client.", process.METRICS),
 )

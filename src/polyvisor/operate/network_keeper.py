@@ -79,7 +79,7 @@ class NetworkKeeper:
     @property
     def stuck(self) -> Mapping[Subject, str]:
         """What the backend would not take, and why."""
-        return {subject: each.reason for subject, each in self._stuck.items()}
+        return {subject: each.reason for subject, each in dict(self._stuck).items()}  # asked from other threads, too
 
     def start(self) -> None:
         """Begin."""

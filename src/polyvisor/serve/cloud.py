@@ -68,6 +68,8 @@ class Cloud:
         turned = observation.pulse("control_loop", "no operation moves on.", CONTROL_SECONDS)
         self._controller = Controller(database, self.engine, clock, name=name, turned=turned)
         self._keeper = network.keeper(configuration.network, database, clock, since_boot)
+        if self._keeper is not None:
+            observation.networks(self._keeper)
         self.gate = Gate(database, self.engine, clock)
         self._owners = f"up:{_directory_id(data)}:"
         link = LocalLink(self.gate, self._owners + uuid.uuid4().hex[:12], clock)

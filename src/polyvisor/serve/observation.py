@@ -21,6 +21,7 @@ from polyvisor.observe.estate import Estate
 from polyvisor.observe.guests import GuestMetrics
 from polyvisor.observe.health import Check, Health
 from polyvisor.observe.listener import Listener, Textfile
+from polyvisor.observe.networks import NetworkMetrics
 from polyvisor.observe.process import Process
 from polyvisor.observe.pulse import Followed, Pulse
 from polyvisor.observe.requests import Requests
@@ -30,6 +31,7 @@ from polyvisor.observe.telemetry import Telemetry
 from polyvisor.operate.heartbeat import Heartbeat
 from polyvisor.operate.link import Link
 from polyvisor.operate.metadata_station import MetadataStation
+from polyvisor.operate.network_keeper import NetworkKeeper
 from polyvisor.operate.station import Station
 from polyvisor.operate.watch import UNWATCHED, Watch
 from polyvisor.serve.configuration import listen_address
@@ -117,6 +119,10 @@ class Observation:
         GuestMetrics(
             self.registry, lambda: (station.wanted, len(station.networks)), lambda: dict(station.listener.answered)
         )
+
+    def networks(self, keeper: NetworkKeeper) -> None:
+        """Tell of the networks that this process keeps."""
+        NetworkMetrics(self.registry, keeper)
 
     def files(self, disks: Mapping[str, Path], certificates: Mapping[str, Path]) -> None:
         """Tell of the file systems behind these directories, and of the certificates in these files."""

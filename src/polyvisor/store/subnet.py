@@ -17,6 +17,7 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
+    func,
     or_,
     select,
 )
@@ -121,6 +122,12 @@ class Subnets(StandardNoun[Subnet]):
         """(Project, CIDR) of the subnets that are made of a pool. One statement."""
         statement = select(subnet.c.project_id, subnet.c.cidr).where(subnet.c.subnetpool_id == pool_id)
         return [(row.project_id, row.cidr) for row in self._sql.execute(statement.order_by(subnet.c.cidr))]
+
+    def used(self, ids: Collection[str]) -> dict[str, int]:
+        """How many addresses ports have of subnets, by the subnets' ids. One statement."""
+        counted = select(port_address.c.subnet_id, func.count().label("used")).group_by(port_address.c.subnet_id)
+        rows = self._sql.execute(counted.where(port_address.c.subnet_id.in_(sorted(ids))))
+        return dict.fromkeys(ids, 0) | {row.subnet_id: row.used for row in rows}
 
     def _refuse_gateway_in_use(self, record: Subnet) -> None:
         if record.gateway_ip is None:

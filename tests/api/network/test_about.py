@@ -13,6 +13,7 @@ OF_A_COLLECTION = {
     "auto-allocated-topology": "auto-allocated-topology",
     "availability_zone": "availability_zones",
     "external-net": "networks",
+    "network-ip-availability": "network-ip-availabilities",
     "quotas": "quotas",
     "rbac-policies": "rbac-policies",
     "segment": "segments",

@@ -6,7 +6,8 @@ from polyvisor.api.network.service import service
 
 PAGES = Path(__file__).parents[3] / "docs/reference"
 OWN = ("networks", "segments", "subnets", "subnetpools", "address-scopes", "ports", "auto-allocated-topology",
-       "rbac-policies", "quotas", "agents", "availability_zones", "extensions")  # fmt: skip
+       "rbac-policies", "network-ip-availabilities", "quotas", "agents", "availability_zones",
+       "extensions")  # fmt: skip
 
 
 def test_the_page_names_every_collection() -> None:

@@ -41,6 +41,7 @@ OFFERED = {
     "multi-provider": ("Multi Provider Network", "Networks of several segments."),
     "net-mtu": ("Network MTU", "The largest packet that a network carries."),
     "net-mtu-writable": ("Network MTU (writable)", "Smaller packets than a network could carry."),
+    "network-ip-availability": ("Network IP Availability", "How many addresses of networks are in use."),
     "network_availability_zone": ("Network Availability Zone", "Zones that a network is made for."),
     "pagination": ("Pagination support", "Lists in pages, in both directions."),
     "port-mac-address-override": ("Port MAC address override", "MAC addresses of ports that are not bound."),

@@ -10,7 +10,7 @@ from sqlalchemy import Column, ColumnElement, Index, String, Table, UniqueConstr
 
 from polyvisor.model.errors import Conflict, Invalid, NotFound
 from polyvisor.model.network_list import NetworkList
-from polyvisor.model.rbac_policy import AS_SHARED, EVERYBODY, RbacPolicy
+from polyvisor.model.rbac_policy import AS_EXTERNAL, AS_SHARED, EVERYBODY, RbacPolicy
 from polyvisor.store.keyset import after, ordered
 from polyvisor.store.records import Records
 from polyvisor.store.tables import metadata
@@ -101,42 +101,51 @@ class RbacPolicies:
         _records.delete(self._sql, id)
 
     def refuse_in_use(self, record: RbacPolicy) -> None:
-        """Raise Conflict where the project that a policy is for uses the thing. At most two statements."""
-        if record.action != AS_SHARED:
-            return
-        if record.object_type == "network":
+        """Raise Conflict where one who could not use the thing without a policy does so. At most three statements."""
+        if record.object_type == "network" and record.action == AS_SHARED:
             self.refuse_used(record.object_id, record.action, record.target_project, record.project_id)
             return
-        used = self._users(record) - {record.project_id, ""}
-        if record.target_project != EVERYBODY:
-            used &= {record.target_project}
-        if used:
+        lost = self._lost(record.object_id, record.action, record.target_project, self._users(record))
+        if lost - {record.project_id}:
             raise Conflict(
                 f"RBAC policy on object {record.object_id} cannot be removed because other objects depend on it: "
-                f"{', '.join(sorted(used))} uses it.",
+                f"{', '.join(sorted(lost - {record.project_id}))} uses it.",
                 kind="RbacPolicyInUse",
             )
 
     def _users(self, record: RbacPolicy) -> set[str]:
-        """The projects that use a thing other than a network."""
+        """The projects that use a thing in the way that a policy allows."""
+        id = record.object_id
+        if record.action == AS_EXTERNAL:
+            if record.target_project == EVERYBODY and self._store.network.get(id).is_default:
+                # Automatic networks of any project may need it next.
+                return {"every project"}
+            return self._store.router.projects_outside(id)
         if record.object_type == "security_group":
-            return self._store.network_port.projects_in_group(record.object_id)
+            return self._store.network_port.projects_in_group(id)
         if record.object_type == "subnetpool":
-            return {project for project, _ in self._store.subnet.cidrs_of_pool(record.object_id)}
+            return {project for project, _ in self._store.subnet.cidrs_of_pool(id)}
         if record.object_type == "qos_policy":
-            return self._store.qos_policy.users(record.object_id)
+            return self._store.qos_policy.users(id)
         if record.object_type == "address_group":
-            return self._store.address_group.users(record.object_id)
+            return self._store.address_group.users(id)
         return set()
 
-    def refuse_used(self, object_id: str, action: str, target: str, owner: str) -> None:
-        """Raise Conflict where a network that is opened to `target` is used by one who could not use it without."""
-        used = self._store.network_port.projects_on(object_id) - {owner, ""}
+    def _lost(self, object_id: str, action: str, target: str, users: set[str]) -> set[str]:
+        """Those of `users` that no other policy with this action lets use the thing. At most one statement."""
+        used = users - {""} if target == EVERYBODY else users & {target}
+        if not used:
+            return used
         where = (rbac_policy.c.object_id == object_id, rbac_policy.c.action == action)
         statement = select(rbac_policy.c.target_project).where(*where, rbac_policy.c.target_project != target)
         others = set(self._sql.execute(statement).scalars())
-        lost = used - others if target == EVERYBODY else used & {target}
-        if lost and EVERYBODY not in others:
+        return set() if EVERYBODY in others else used - others
+
+    def refuse_used(self, object_id: str, action: str, target: str, owner: str) -> None:
+        """Raise Conflict where a network that is opened to `target` is used by one who could not use it without."""
+        users = self._store.network_port.projects_on(object_id) - {owner}
+        lost = self._lost(object_id, action, target, users)
+        if lost:
             raise Conflict(
                 f"Unable to reconfigure sharing settings for network {object_id}. Multiple tenants are using it: "
                 f"delete the ports of {', '.join(sorted(lost))} first.",

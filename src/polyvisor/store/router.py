@@ -14,6 +14,7 @@ from polyvisor.model.port import ROUTER_GATEWAY, ROUTER_INTERFACE, FixedIp, Port
 from polyvisor.model.router import Gateway, Interface, Router
 from polyvisor.model.routing import check_routes
 from polyvisor.model.subnet import HostRoute, Subnet
+from polyvisor.store.floating_ip import floating_ip
 from polyvisor.store.network_standard import StandardNoun, standard_columns
 from polyvisor.store.port_tables import port
 from polyvisor.store.tables import Json, metadata
@@ -124,6 +125,12 @@ class Routers(StandardNoun[Router]):
         if record.gateway is not None and record.gateway.port_id != without:
             found += self._store.subnet.of_networks([record.gateway.network_id])
         return found
+
+    def projects_outside(self, network_id: str) -> set[str]:
+        """The projects that have gateways or floating IPs on an external network. One statement."""
+        gateways = select(router.c.project_id).where(router.c.gateway_network_id == network_id)
+        addresses = select(floating_ip.c.project_id).where(floating_ip.c.floating_network_id == network_id)
+        return set(self._sql.execute(gateways.union(addresses)).scalars())
 
     def reaching(self, network_id: str, subnet_id: str, external_network_id: str) -> list[tuple[str, str]]:
         """Routers between a subnet and an external network: (router's id, its address in the subnet), oldest first.

@@ -129,6 +129,24 @@ def test_administrators_share_policies_until_they_are_used(cloud: ApiCloud, mana
     assert cloud.other.get(POLICIES).body["policies"] == []
 
 
+def test_one_of_two_openings_may_go(cloud: ApiCloud) -> None:
+    policy = make(cloud.admin, shared=True)["id"]
+    opened = {"object_type": "qos_policy", "object_id": policy, "action": "access_as_shared"}
+    policies = f"{BASE}/rbac-policies"
+    own = cloud.admin.post(policies, {"rbac_policy": {**opened, "target_tenant": cloud.project_id("other")}})
+    assert cloud.other.post(f"{BASE}/networks", {"network": {"qos_policy_id": policy}}).status == 201
+    assert cloud.admin.delete(f"{policies}/{own.body['rbac_policy']['id']}").status == 204
+    [left] = cloud.admin.get(f"{policies}?object_id={policy}").body["rbac_policies"]
+    assert refusal(cloud.admin.delete(f"{policies}/{left['id']}")) == (409, "RbacPolicyInUse")
+
+
+def test_tags_of_policies_have_two_addresses(manager: ApiClient) -> None:
+    policy = make(manager)["id"]
+    # Neutron's clients use the one, openstacksdk the other.
+    assert manager.put(f"{BASE}/policies/{policy}/tags", {"tags": ["fast"]}).body == {"tags": ["fast"]}
+    assert manager.get(f"{POLICIES}/{policy}/tags").body == {"tags": ["fast"]}
+
+
 def test_kinds_of_rules_are_told(cloud: ApiCloud) -> None:
     kinds = cloud.reader.get(f"{BASE}/qos/rule-types").body["rule_types"]
     assert kinds == [{"type": "bandwidth_limit"}, {"type": "dscp_marking"}]

@@ -319,3 +319,25 @@ def test_ports_are_handed_on(cloud: ApiCloud, outside: dict[str, Any], inside: d
     assert refusal(cloud.member.get(f"{base}/{NOWHERE}")) == (404, "PortForwardingNotFound")
     assert cloud.member.delete(f"{base}/{shown['id']}").status == 204
     assert cloud.member.delete(f"{FLOATING}/{address['id']}").status == 204
+
+
+def test_an_external_network_stays_open_to_those_who_use_it(cloud: ApiCloud, outside: dict[str, Any]) -> None:
+    network = outside["network_id"]
+    policies = f"{BASE}/rbac-policies"
+    [open_to_all] = cloud.admin.get(f"{policies}?object_id={network}").body["rbac_policies"]
+    path = f"{policies}/{open_to_all['id']}"
+    router = make(cloud.member, "router", external_gateway_info=gateway(outside))
+    assert refusal(cloud.admin.delete(path)) == (409, "RbacPolicyInUse")
+    opened = {"object_type": "network", "object_id": network, "action": "access_as_external"}
+    own = cloud.admin.post(policies, {"rbac_policy": {**opened, "target_tenant": cloud.project_id("demo")}})
+    assert cloud.admin.delete(path).status == 204
+    assert refusal(cloud.admin.delete(f"{policies}/{own.body['rbac_policy']['id']}")) == (409, "RbacPolicyInUse")
+    assert cloud.member.delete(f"{ROUTERS}/{router['id']}").status == 204
+    assert cloud.admin.delete(f"{policies}/{own.body['rbac_policy']['id']}").status == 204
+
+
+def test_the_default_external_network_stays_open_to_all(cloud: ApiCloud, outside: dict[str, Any]) -> None:
+    changed = cloud.admin.put(f"{BASE}/networks/{outside['network_id']}", {"network": {"is_default": True}})
+    assert changed.status == 200
+    [open_to_all] = cloud.admin.get(f"{BASE}/rbac-policies?object_id={outside['network_id']}").body["rbac_policies"]
+    assert refusal(cloud.admin.delete(f"{BASE}/rbac-policies/{open_to_all['id']}")) == (409, "RbacPolicyInUse")

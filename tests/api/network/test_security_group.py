@@ -243,13 +243,13 @@ def test_an_administrator_makes_groups_for_others(cloud: ApiCloud) -> None:
 
 def test_address_groups_hold_ranges_that_rules_name(cloud: ApiCloud) -> None:
     made = cloud.member.post(
-        ADDRESSES, {"address_group": {"name": "office", "addresses": ["192.0.2.9/24", "2001:db8::1"]}}
+        ADDRESSES, {"address_group": {"name": "office", "addresses": ["192.0.2.9/24", "2001:db8::1/128"]}}
     )
     assert made.status == 201
     group = made.body["address_group"]
     assert group["addresses"] == ["192.0.2.0/24", "2001:db8::1/128"]
     path = f"{ADDRESSES}/{group['id']}"
-    more = cloud.member.put(f"{path}/add_addresses", {"addresses": ["198.51.100.7"]})
+    more = cloud.member.put(f"{path}/add_addresses", {"addresses": ["198.51.100.7/32"]})
     assert more.body["address_group"]["addresses"] == ["192.0.2.0/24", "2001:db8::1/128", "198.51.100.7/32"]
     assert refusal(cloud.member.put(f"{path}/add_addresses", {"addresses": ["192.0.2.0/24"]})) == (
         400,
@@ -261,7 +261,8 @@ def test_address_groups_hold_ranges_that_rules_name(cloud: ApiCloud) -> None:
     )
     fewer = cloud.member.put(f"{path}/remove_addresses", {"addresses": ["2001:db8::1/128"]}).body["address_group"]
     assert (fewer["addresses"], fewer["revision_number"]) == (["192.0.2.0/24", "198.51.100.7/32"], 2)
-    assert refusal(cloud.member.put(f"{path}/add_addresses", {"addresses": ["nowhere"]})) == (400, "InvalidInput")
+    for wrong in ("nowhere", "192.0.2.7", "192.0.2.0/33"):
+        assert refusal(cloud.member.put(f"{path}/add_addresses", {"addresses": [wrong]})) == (400, "InvalidInput")
 
     web = make_group(cloud.member)
     named = rule(cloud.member, web["id"], remote_address_group_id=group["id"])

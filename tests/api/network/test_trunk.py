@@ -83,7 +83,7 @@ def test_trunks_that_cannot_be_are_refused(cloud: ApiCloud, ports: list[str]) ->
     assert refusal(make(cloud.member, NOWHERE)) == (404, "PortNotFound")
     assert refusal(make(cloud.member, parent, carried(NOWHERE, 10))) == (404, "PortNotFound")
     assert refusal(make(cloud.member, parent, carried(parent, 10))) == (409, "ParentPortInUse")
-    assert refusal(make(cloud.member, parent, carried(red, 10), carried(blue, 10))) == (409, "DuplicateSubPort")
+    assert refusal(make(cloud.member, parent, carried(red, 10), carried(blue, 10))) == (400, "InvalidInput")
     trunk = make(cloud.member, parent, carried(red, 10)).body["trunk"]
     path = f"{TRUNKS}/{trunk['id']}"
     assert refusal(make(cloud.member, parent)) == (409, "ParentPortInUse")

@@ -85,15 +85,17 @@ def _make(call: Call, new: NewAddressGroup) -> AddressGroup:
 
 
 def cidrs(texts: Any) -> tuple[str, ...]:
-    """Ranges of addresses in one form, each once; an address alone is a range of one. Raises Invalid."""
+    """Ranges of addresses in one form, each once. Raises Invalid."""
     found: dict[str, None] = {}
     for text in texts:
         try:
-            if "%" in text:
+            if "%" in text or "/" not in text:
                 raise ValueError
             found[str(read_network(text, strict=False))] = None
         except ValueError:
-            raise invalid(f"'{text}' is not a valid IP subnet: such as 192.0.2.0/24 is expected.") from None
+            raise invalid(
+                f"'{text}' is not a valid IP subnet: such as 192.0.2.0/24 or 192.0.2.7/32 is expected."
+            ) from None
     return tuple(found)
 
 

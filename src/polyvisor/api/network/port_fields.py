@@ -78,6 +78,8 @@ def convert(call: Call, values: dict[str, Any], before: Binding) -> None:
         values["fixed_ips"] = tuple(wanted_ip(each) for each in values["fixed_ips"] or ())
     if "security_groups" in values:
         wanted = values.pop("security_groups") or ()
+        if len(set(wanted)) < len(wanted):
+            raise invalid("Duplicate items in 'security_groups': give each group once.")
         values["security_group_ids"] = call.store.security_group.of_port(wanted, call.owner)
     if "allowed_address_pairs" in values:
         values["allowed_address_pairs"] = _pairs(values["allowed_address_pairs"] or [])

@@ -116,6 +116,8 @@ def _sub_ports(wanted: list[WantedSubPort]) -> tuple[SubPort, ...]:
         found.append(SubPort(port_id=each.port_id, segmentation_id=vlan))
     if len({each.port_id for each in found}) < len(found):
         raise invalid("a port is named twice in 'sub_ports'.")
+    if len({each.segmentation_id for each in found}) < len(found):
+        raise invalid("segmentation_type and segmentation_id are the same for two of 'sub_ports'.")
     return tuple(found)
 
 

@@ -79,11 +79,12 @@ class Ports(StandardNoun[Port]):
     ) -> list[Port]:
         """New ports by their ids, all or none. The number of statements grows with networks and subnets, not with
         ports, but for addresses that are asked for by themselves."""
-        self._check_quota([each.project_id for _, each in wanted])
+        # Networks are held first, then projects: everybody in the same order, so that none waits for one who waits.
         networks = self._store.network.of_ids({each.network_id for _, each in wanted})
         for _, each in wanted:
             if each.network_id not in networks:
                 raise self._store.network.not_found(each.network_id)
+        self._check_quota([each.project_id for _, each in wanted])
         addresses = Addresses(self._store, self._store.subnet.of_networks(networks))
         macs = Macs(self._sql).choose(wanted, settings.mac_prefix)
         made: list[Port] = []

@@ -161,6 +161,19 @@ class FloatingIps(StandardNoun[FloatingIp]):
         statement = self._select(None).where(floating_ip.c.router_id.in_(sorted(ids))).order_by(floating_ip.c.id)
         return [self._of(row) for row in self._sql.execute(statement)]
 
+    def refuse_standing_for(self, port_id: str, address: str) -> None:
+        """Raise Conflict where a floating IP stands for a port's address as a whole. One statement."""
+        of_address = (floating_ip.c.port_id == port_id, floating_ip.c.fixed_ip_address == address)
+        found = self._sql.execute(
+            select(floating_ip.c.floating_ip_address, floating_ip.c.id).where(*of_address)
+        ).first()
+        if found is not None:
+            raise Conflict(
+                f"Cannot create port forwarding with port {port_id} using fixed IP {address}, as that port already has "
+                f"a binding floating IP, {found.floating_ip_address} ({found.id}).",
+                kind="PortHasBindingFloatingIP",
+            )
+
     # What ports call
 
     def ports_gone(self, port_ids: Collection[str], now: datetime) -> None:

@@ -74,6 +74,7 @@ class PortForwardings(StandardNoun[PortForwarding]):
         port = self._store.port.get(wanted.internal_port_id, viewer=viewer)
         fixed = _inner_address(port, wanted.internal_ip_address)
         wanted = msgspec.structs.replace(wanted, internal_ip_address=fixed.ip_address)
+        self._store.floating_ip.refuse_standing_for(port.id, fixed.ip_address)
         try:
             router_id = self._store.router.between(port, fixed, address.floating_network_id)
         except NotFound as error:

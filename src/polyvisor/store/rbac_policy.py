@@ -100,16 +100,20 @@ class RbacPolicies:
         """Remove a policy."""
         _records.delete(self._sql, id)
 
-    def refuse_in_use(self, record: RbacPolicy) -> None:
-        """Raise Conflict where one who could not use the thing without a policy does so. At most three statements."""
+    def refuse_in_use(self, record: RbacPolicy, instead: str = "") -> None:
+        """Raise Conflict where one who could not use the thing without a policy does so. At most three statements.
+
+        `instead`: the project that it is to be for.
+        """
         if record.object_type == "network" and record.action == AS_SHARED:
             self.refuse_used(record.object_id, record.action, record.target_project, record.project_id)
             return
         lost = self._lost(record.object_id, record.action, record.target_project, self._users(record))
-        if lost - {record.project_id}:
+        lost -= {record.project_id, instead}
+        if lost:
             raise Conflict(
                 f"RBAC policy on object {record.object_id} cannot be removed because other objects depend on it: "
-                f"{', '.join(sorted(lost - {record.project_id}))} uses it.",
+                f"{', '.join(sorted(lost))} uses it.",
                 kind="RbacPolicyInUse",
             )
 

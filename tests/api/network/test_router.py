@@ -203,6 +203,8 @@ def test_a_floating_ip_is_made_moved_and_given_back(
     )
     assert freed["port_details"] is None
     assert cloud.member.put(path, {"floatingip": {"port_id": first["id"]}}).status == 200
+    assert cloud.member.put(path, {"floatingip": {}}).body["floatingip"]["port_id"] is None
+    assert cloud.member.put(path, {"floatingip": {"port_id": first["id"]}}).status == 200
     assert cloud.member.delete(f"{BASE}/ports/{first['id']}").status == 204
     assert cloud.member.get(path).body["floatingip"]["port_id"] is None
     assert cloud.other.get(path).status == 404
@@ -318,7 +320,10 @@ def test_ports_are_handed_on(cloud: ApiCloud, outside: dict[str, Any], inside: d
     assert (changed["external_port"], changed["external_port_range"]) == (None, "8000:8010")
     assert refusal(cloud.member.get(f"{base}/{NOWHERE}")) == (404, "PortForwardingNotFound")
     assert cloud.member.delete(f"{base}/{shown['id']}").status == 204
-    assert cloud.member.delete(f"{FLOATING}/{address['id']}").status == 204
+    whole = make(cloud.member, "floatingip", floating_network_id=outside["network_id"], port_id=port["id"])
+    assert refusal(forward(cloud.member)) == (409, "PortHasBindingFloatingIP")
+    for each in (whole, address):
+        assert cloud.member.delete(f"{FLOATING}/{each['id']}").status == 204
 
 
 def test_an_external_network_stays_open_to_those_who_use_it(cloud: ApiCloud, outside: dict[str, Any]) -> None:
@@ -329,6 +334,11 @@ def test_an_external_network_stays_open_to_those_who_use_it(cloud: ApiCloud, out
     router = make(cloud.member, "router", external_gateway_info=gateway(outside))
     assert refusal(cloud.admin.delete(path)) == (409, "RbacPolicyInUse")
     opened = {"object_type": "network", "object_id": network, "action": "access_as_external"}
+    for project, status in (("other", 409), ("demo", 200)):
+        narrower = {"rbac_policy": {"target_tenant": cloud.project_id(project)}}
+        assert cloud.admin.put(path, narrower).status == status
+    wider = cloud.admin.put(path, {"rbac_policy": {"target_tenant": "*"}})
+    assert wider.status == 200
     own = cloud.admin.post(policies, {"rbac_policy": {**opened, "target_tenant": cloud.project_id("demo")}})
     assert cloud.admin.delete(path).status == 204
     assert refusal(cloud.admin.delete(f"{policies}/{own.body['rbac_policy']['id']}")) == (409, "RbacPolicyInUse")

@@ -261,7 +261,13 @@ def test_address_groups_hold_ranges_that_rules_name(cloud: ApiCloud) -> None:
     )
     fewer = cloud.member.put(f"{path}/remove_addresses", {"addresses": ["2001:db8::1/128"]}).body["address_group"]
     assert (fewer["addresses"], fewer["revision_number"]) == (["192.0.2.0/24", "198.51.100.7/32"], 2)
-    for wrong in ("nowhere", "192.0.2.7", "192.0.2.0/33"):
+    bare = cloud.member.post(ADDRESSES, {"address_group": {"addresses": ["192.0.2.7"]}})
+    assert refusal(bare) == (400, "InvalidInput")
+    assert refusal(cloud.member.put(f"{path}/remove_addresses", {"addresses": ["10.0.0.7"]})) == (
+        404,
+        "AddressesNotFound",
+    )
+    for wrong in ("nowhere", "192.0.2.0/33"):
         assert refusal(cloud.member.put(f"{path}/add_addresses", {"addresses": [wrong]})) == (400, "InvalidInput")
 
     web = make_group(cloud.member)

@@ -76,7 +76,7 @@ def _make(call: Call, new: NewAddressGroup) -> AddressGroup:
     values = given(new)
     target: dict[str, Any] = {"project_id": project_of(call, values)}
     call.require("create_address_group", target)
-    addresses = cidrs(values.pop("addresses", None) or ())
+    addresses = cidrs(values.pop("addresses", None) or (), with_prefix=True)
     record = AddressGroup(
         id=call.new_id(), addresses=addresses, created_at=call.now, updated_at=call.now, **target, **values
     )
@@ -84,12 +84,13 @@ def _make(call: Call, new: NewAddressGroup) -> AddressGroup:
     return record
 
 
-def cidrs(texts: Any) -> tuple[str, ...]:
-    """Ranges of addresses in one form, each once. Raises Invalid."""
+def cidrs(texts: Any, *, with_prefix: bool = False) -> tuple[str, ...]:
+    """Ranges of addresses in one form, each once; an address alone is a range of one, unless `with_prefix` asks for its
+    prefix length, as Neutron does of new groups alone. Raises Invalid."""
     found: dict[str, None] = {}
     for text in texts:
         try:
-            if "%" in text or "/" not in text:
+            if "%" in text or (with_prefix and "/" not in text):
                 raise ValueError
             found[str(read_network(text, strict=False))] = None
         except ValueError:

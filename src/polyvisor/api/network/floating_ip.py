@@ -125,13 +125,14 @@ def show(call: Call) -> Reply:
     "PUT", "/{id}", policy="update_floatingip", checked_by_handler=True, body=FloatingIpChange, key="floatingip"
 )
 def update(call: Call) -> Reply:
-    """Let it stand for a port, for another one, or (`"port_id": null`) for none."""
+    """Let it stand for a port, for another one, or (`"port_id": null`, or nothing at all) for none."""
     record = call.store.floating_ip.get(call.path["id"], viewer=call.owner)
     call.require("update_floatingip", {"project_id": record.project_id})
     check_revision(call, record)
     values = given(call.body)
-    asked = "port_id" in values or "fixed_ip_address" in values
-    port_id, fixed = values.pop("port_id", record.port_id), _address(values.pop("fixed_ip_address", None))
+    asked = not values or "port_id" in values or "fixed_ip_address" in values
+    kept = record.port_id if values else None
+    port_id, fixed = values.pop("port_id", kept), _address(values.pop("fixed_ip_address", None))
     if fixed is not None and port_id is None:
         raise _without_port()
     if values:
@@ -170,8 +171,8 @@ def view(_call: Call, record: FloatingIp) -> dict[str, Any]:
                 "protocol": each.protocol,
                 "internal_ip_address": each.internal_ip_address,
                 "internal_port_id": each.internal_port_id,
-                **port_numbers("internal", each.internal_port),
-                **port_numbers("external", each.external_port),
+                "internal_port": port_numbers("internal", each.internal_port)["internal_port"],
+                "external_port": port_numbers("external", each.external_port)["external_port"],
             }
             for each in record.port_forwardings
         ],

@@ -113,7 +113,7 @@ def update(call: Call) -> Reply:
     if call.body.target_tenant == EVERYBODY:
         call.require("update_rbac_policy:target_tenant", target)
     else:
-        call.store.rbac_policy.refuse_in_use(record)
+        call.store.rbac_policy.refuse_in_use(record, instead=call.body.target_tenant)
     call.store.rbac_policy.set_target(record, call.body.target_tenant)
     return Reply(200, {"rbac_policy": view(msgspec.structs.replace(record, target_project=call.body.target_tenant))})
 

@@ -66,9 +66,10 @@ class Worker:
         self._stopping.set()
         self._holds.nudge()
         self._link.poke()
+        # First whoever begins steps: an exchange that is under way may bring some more.
+        self._thread.join(timeout=max(0.1, deadline - time.monotonic()))
         while self._running and time.monotonic() < deadline:
             self._stopping_wait()
-        self._thread.join(timeout=max(0.1, deadline - time.monotonic()))
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._hand_in()
         with self._lock:

@@ -49,3 +49,16 @@ def test_a_limit_is_a_number_from_minus_one(cloud: ApiCloud) -> None:
     path = f"{BASE}/quotas/{cloud.project_id('demo')}"
     for limits in ({"port": -2}, {"port": "many"}, {"port": 2**31}, {"colour": 1}):
         refused(cloud.admin.put(path, {"quota": limits}), 400, "BadRequest")
+
+
+def test_less_than_a_project_has_needs_force(cloud: ApiCloud) -> None:
+    path = f"{BASE}/quotas/{cloud.project_id('demo')}"
+    for name in ("a", "b"):
+        assert cloud.member.post(f"{BASE}/networks", {"network": {"name": name}}).status == 201
+    refused = cloud.admin.put(path, {"quota": {"network": 1, "check_limit": True}})
+    assert refused.status == 400
+    assert "already used 2" in refused.body["NeutronError"]["message"]
+    assert cloud.admin.get(path).body["quota"]["network"] == DEFAULTS["network"]
+    assert cloud.admin.put(path, {"quota": {"network": 2}}).body["quota"]["network"] == 2
+    assert cloud.admin.put(path, {"quota": {"network": 1, "force": True}}).body["quota"]["network"] == 1
+    assert cloud.admin.put(path, {"quota": {"network": -1}}).status == 200

@@ -52,6 +52,8 @@ OFFERED = {
     "qos-bw-limit-direction": ("Direction for QoS bandwidth limit rule", "Limits for each direction."),
     "qos-default": ("QoS default policy", "A policy that new networks of a project are under."),
     "qos-rules-alias": ("QoS rules alias", "Rules of policies by their ids alone."),
+    "quota-check-limit": ("Quota engine limit check", "Quotas that are compared with what is used."),
+    "quota-check-limit-default": ("Quota engine limit check by default", "Quotas below what is used need force."),
     "quota_details": ("Quota details management support", "What projects use of their quotas."),
     "quotas": ("Quota management support", "Quotas of projects."),
     "rbac-address-group": ("Add address group type to RBAC", "Address groups for other projects."),

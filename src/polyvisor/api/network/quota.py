@@ -8,8 +8,9 @@ from msgspec import UNSET, UnsetType
 from polyvisor.api.kit import Call, Reply, Resource, Rule
 from polyvisor.api.network.fields import given
 from polyvisor.api.network.form import ADMIN, READER
-from polyvisor.model.errors import NotFound
+from polyvisor.model.errors import Invalid, NotFound
 from polyvisor.model.network_quota import DEFAULTS
+from polyvisor.model.quota import UNLIMITED
 
 quotas = Resource("/quotas")
 
@@ -22,7 +23,8 @@ Limit = Annotated[int, msgspec.Meta(ge=-1, le=2_147_483_647)]
 QuotaChange = msgspec.defstruct(
     "QuotaChange",
     [(name, Limit | UnsetType, UNSET) for name in DEFAULTS]
-    + [(name, str | UnsetType, UNSET) for name in ("tenant_id", "project_id")],
+    + [(name, str | UnsetType, UNSET) for name in ("tenant_id", "project_id")]
+    + [(name, bool | UnsetType | None, UNSET) for name in ("force", "check_limit")],
     forbid_unknown_fields=True,
 )
 
@@ -79,9 +81,18 @@ for _path in ("/{project_id}/details", "/{project_id}/details.json"):
 
 @quotas.route("PUT", "/{project_id}", policy="update_quota", checked_by_handler=True, body=QuotaChange, key="quota")
 def update(call: Call) -> Reply:
-    """Set limits; -1 = as much as there is."""
+    """Set limits; -1 = as much as there is. Less than the project has needs `force`; `check_limit` is what is done."""
     project_id = _project(call, "update_quota")
-    limits = {name: limit for name, limit in given(call.body).items() if name in DEFAULTS}
+    values = given(call.body)
+    limits = {name: limit for name, limit in values.items() if name in DEFAULTS}
+    if not values.get("force"):
+        used = call.store.network_quota.used(project_id)
+        for name, limit in limits.items():
+            if limit != UNLIMITED and used[name] > limit:
+                raise Invalid(
+                    f"Quota limit {limit} for {name} must be greater than or equal to already used {used[name]}: give "
+                    "force to set it nevertheless."
+                )
     call.store.network_quota.set(project_id, limits)
     return Reply(200, {"quota": call.store.network_quota.limits(project_id)})
 

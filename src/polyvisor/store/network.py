@@ -120,6 +120,12 @@ class Networks(StandardNoun[Network]):
         if not record.external:
             super().change(record, {"external": True}, now)
 
+    def closed_outside(self, id: str, now: datetime) -> None:
+        """A policy lets a project have gateways on the network no longer: it is external while another one does so."""
+        record = self.get(id)
+        if record.external and not self._store.rbac_policy.targets(id, AS_EXTERNAL):
+            super().change(record, {"external": False}, now)
+
     def _open(self, record: Network, action: str, wanted: bool) -> None:
         """Open the network to everybody by `action`, or no longer."""
         self._store.rbac_policy.forget([record.id], action=action, target=EVERYBODY)

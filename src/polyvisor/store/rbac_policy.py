@@ -140,10 +140,13 @@ class RbacPolicies:
         used = users - {""} if target == EVERYBODY else users & {target}
         if not used:
             return used
-        where = (rbac_policy.c.object_id == object_id, rbac_policy.c.action == action)
-        statement = select(rbac_policy.c.target_project).where(*where, rbac_policy.c.target_project != target)
-        others = set(self._sql.execute(statement).scalars())
+        others = self.targets(object_id, action) - {target}
         return set() if EVERYBODY in others else used - others
+
+    def targets(self, object_id: str, action: str) -> set[str]:
+        """Whom policies with an action open a thing to. One statement."""
+        where = (rbac_policy.c.object_id == object_id, rbac_policy.c.action == action)
+        return set(self._sql.execute(select(rbac_policy.c.target_project).where(*where)).scalars())
 
     def refuse_used(self, object_id: str, action: str, target: str, owner: str) -> None:
         """Raise Conflict where a network that is opened to `target` is used by one who could not use it without."""

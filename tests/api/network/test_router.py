@@ -343,7 +343,9 @@ def test_an_external_network_stays_open_to_those_who_use_it(cloud: ApiCloud, out
     assert cloud.admin.delete(path).status == 204
     assert refusal(cloud.admin.delete(f"{policies}/{own.body['rbac_policy']['id']}")) == (409, "RbacPolicyInUse")
     assert cloud.member.delete(f"{ROUTERS}/{router['id']}").status == 204
+    assert cloud.admin.get(f"{BASE}/networks/{network}").body["network"]["router:external"] is True
     assert cloud.admin.delete(f"{policies}/{own.body['rbac_policy']['id']}").status == 204
+    assert cloud.admin.get(f"{BASE}/networks/{network}").body["network"]["router:external"] is False
 
 
 def test_the_default_external_network_stays_open_to_all(cloud: ApiCloud, outside: dict[str, Any]) -> None:

@@ -125,6 +125,8 @@ def delete(call: Call) -> Reply:
     call.require("delete_rbac_policy", {"project_id": record.project_id})
     call.store.rbac_policy.refuse_in_use(record)
     call.store.rbac_policy.delete(record.id)
+    if record.action == AS_EXTERNAL:
+        call.store.network.closed_outside(record.object_id, call.now)
     return Reply(204)
 
 

@@ -1,4 +1,4 @@
-"""openstacksdk's own functional tests for Identity, Image and Compute, unmodified, against a running cloud."""
+"""openstacksdk's functional tests for Identity, Image, Compute and Networking, unmodified, against a running cloud."""
 
 import importlib.metadata
 import re
@@ -14,7 +14,7 @@ from tests.conformance.environment import LOCK, not_passed, python, run_tests
 
 ROOT = "openstack.tests.functional"
 SCOPE = re.compile(
-    r"openstack\.tests\.functional\.((identity|image|compute)\.|cloud\.test_(compute|identity|image|inv))"
+    r"openstack\.tests\.functional\.((identity|image|compute|network)\.|cloud\.test_(compute|identity|image|inv))"
 )
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "conformance.md"
 _LIST = """

@@ -22,12 +22,18 @@ _DOMAINS = {"user_domain_name": "Default", "project_domain_name": "Default"}
 
 
 def devstack(cloud: RunningCloud, folder: Path, volumes_url: str) -> None:
-    """Make what openstacksdk's functional tests expect of DevStack: flavors, an image, a volume service's address."""
+    """Make what openstacksdk's functional tests expect of DevStack: flavors, an image, a volume service's address, an
+    external network, and a pool for automatic ones."""
     admin = cloud.sdk(ADMIN)
     for flavor in admin.compute.flavors():
         if flavor.name not in DEVSTACK_FLAVORS:  # its tests count them
             admin.compute.delete_flavor(flavor)
     public_image(admin, "cirros-0.6.3-x86_64-disk", folder)
+    outside = admin.network.create_network(name="public", is_router_external=True, is_default=True)
+    admin.network.create_subnet(network_id=outside.id, ip_version=4, cidr="203.0.113.0/24", enable_dhcp=False)
+    admin.network.create_subnet_pool(
+        name="private", prefixes=["10.200.0.0/16"], default_prefix_length=26, is_default=True, is_shared=True
+    )
     volumes = admin.identity.create_service(type="block-storage", name="volumes")
     admin.identity.create_endpoint(
         service_id=volumes.id, interface="public", region_id="RegionOne", url=f"{volumes_url}/v3"

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
@@ -64,6 +63,8 @@ from polyvisor.store.token_key import TokenKeys
 from polyvisor.store.trunk import Trunks
 from polyvisor.store.user import Users
 
+T = TypeVar("T")
+
 
 class Lock(Protocol):
     """A lock between threads."""
@@ -75,8 +76,135 @@ class Lock(Protocol):
         """Let go of it."""
 
 
+class Noun(Generic[T]):
+    """One noun's statements, made when a transaction first asks for them."""
+
+    def __init__(self, kind: "Callable[[Store], T]") -> None:
+        self._kind = kind
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, store: "Store", owner: type) -> T:
+        found = store.__dict__[self._name] = self._kind(store)
+        return found
+
+
 class Store:
     """What one transaction can read and write. Not shared between threads; ends with its transaction."""
+
+    connection: Connection
+
+    address_group = Noun(AddressGroups)
+    """Address groups."""
+    address_scope = Noun(AddressScopes)
+    """Address scopes."""
+    agent = Noun(Agents)
+    """Agents, and the places that each may serve."""
+    aggregate = Noun(Aggregates)
+    """Host aggregates and the zones they make."""
+    application_credential = Noun(ApplicationCredentials)
+    """Application credentials."""
+    assignment = Noun(Assignments)
+    """Role assignments."""
+    authority = Noun(Authorities)
+    """The authority that signs for agents."""
+    catalog = Noun(Catalog)
+    """The service catalogue."""
+    change = Noun(lambda store: Changes(store.connection))
+    """Change counters."""
+    cloud = Noun(Clouds)
+    """The cloud's own facts."""
+    control = Noun(Controls)
+    """Processes that schedule and run operations."""
+    domain = Noun(Domains)
+    """Domains."""
+    flavor = Noun(Flavors)
+    """Flavors, and who may use them."""
+    floating_ip = Noun(FloatingIps)
+    """Floating IPs."""
+    group = Noun(Groups)
+    """Groups of users."""
+    host = Noun(Hosts)
+    """Hosts, their capacity, and the claims on them."""
+    hypervisor = Noun(Hypervisors)
+    """Hosts, as the Compute API lists them."""
+    image = Noun(Images)
+    """Images, and the uploads that hold them."""
+    image_member = Noun(ImageMembers)
+    """The projects that images are shared with."""
+    join_token = Noun(JoinTokens)
+    """Tokens with which agents join."""
+    keypair = Noun(Keypairs)
+    """Users' key pairs."""
+    metadata_port = Noun(MetadataPorts)
+    """Who asks the metadata service."""
+    migration = Noun(Migrations)
+    """Servers' ways from host to host."""
+    network = Noun(Networks)
+    """Networks."""
+    network_auto = Noun(AutoNetworks)
+    """Networks for projects that name none."""
+    network_intent = Noun(NetworkIntents)
+    """What network backends have to look at again."""
+    network_port = Noun(NetworkPorts)
+    """The ports on a network or a subnet."""
+    network_quota = Noun(NetworkQuotas)
+    """Projects' limits in the Networking API."""
+    network_snapshot = Noun(NetworkSnapshots)
+    """What network backends are handed."""
+    operation = Noun(Operations)
+    """Durable operations."""
+    place = Noun(HeldPlaces)
+    """Places, and who holds each of them."""
+    port = Noun(Ports)
+    """Ports, and the addresses that they have."""
+    port_forwarding = Noun(PortForwardings)
+    """Forwarded ports of floating IPs."""
+    project = Noun(Projects)
+    """Projects."""
+    qos_policy = Noun(QosPolicies)
+    """QoS policies, with their rules."""
+    quota = Noun(Quotas)
+    """Projects' limits, and whether there is room."""
+    rbac_policy = Noun(RbacPolicies)
+    """RBAC policies of the Networking API."""
+    region = Noun(Regions)
+    """Regions."""
+    role = Noun(Roles)
+    """Roles, and which implies which."""
+    router = Noun(Routers)
+    """Routers."""
+    router_gateway = Noun(RouterGateways)
+    """Routers' ways out."""
+    router_interface = Noun(RouterInterfaces)
+    """Routers' interfaces."""
+    security_group = Noun(SecurityGroups)
+    """Security groups, with their rules."""
+    security_group_rule = Noun(SecurityGroupRules)
+    """Rules of security groups."""
+    segment = Noun(Segments)
+    """Segments of networks."""
+    server = Noun(Servers)
+    """Servers."""
+    server_password = Noun(ServerPasswords)
+    """Passwords that guests have posted."""
+    server_port = Noun(ServerPorts)
+    """Servers' ports, as lists of servers show them."""
+    subnet = Noun(Subnets)
+    """Subnets."""
+    subnet_pool = Noun(SubnetPools)
+    """Subnet pools."""
+    tenant_usage = Noun(TenantUsages)
+    """What projects used."""
+    token = Noun(Tokens)
+    """Tokens: revoked ones, and what a token stands for."""
+    token_key = Noun(TokenKeys)
+    """The keys that seal tokens."""
+    trunk = Noun(Trunks)
+    """Trunks, with the ports they carry."""
+    user = Noun(Users)
+    """Users, and their failed logins."""
 
     def __init__(self, connection: Connection, signals: Signals) -> None:
         self.connection = connection
@@ -137,278 +265,3 @@ class Store:
         except BaseException:
             self.change.forget()
             raise
-
-    @cached_property
-    def agent(self) -> Agents:
-        """Agents, and the places that each may serve."""
-        return Agents(self)
-
-    @cached_property
-    def authority(self) -> Authorities:
-        """The authority that signs for agents."""
-        return Authorities(self)
-
-    @cached_property
-    def join_token(self) -> JoinTokens:
-        """Tokens with which agents join."""
-        return JoinTokens(self)
-
-    @cached_property
-    def place(self) -> HeldPlaces:
-        """Places, and who holds each of them."""
-        return HeldPlaces(self)
-
-    @cached_property
-    def aggregate(self) -> Aggregates:
-        """Host aggregates and the zones they make."""
-        return Aggregates(self)
-
-    @cached_property
-    def change(self) -> Changes:
-        """Change counters."""
-        return Changes(self.connection)
-
-    @cached_property
-    def control(self) -> Controls:
-        """Processes that schedule and run operations."""
-        return Controls(self)
-
-    @cached_property
-    def flavor(self) -> Flavors:
-        """Flavors, and who may use them."""
-        return Flavors(self)
-
-    @cached_property
-    def cloud(self) -> Clouds:
-        """The cloud's own facts."""
-        return Clouds(self)
-
-    @cached_property
-    def host(self) -> Hosts:
-        """Hosts, their capacity, and the claims on them."""
-        return Hosts(self)
-
-    @cached_property
-    def hypervisor(self) -> Hypervisors:
-        """Hosts, as the Compute API lists them."""
-        return Hypervisors(self)
-
-    @cached_property
-    def image(self) -> Images:
-        """Images, and the uploads that hold them."""
-        return Images(self)
-
-    @cached_property
-    def image_member(self) -> ImageMembers:
-        """The projects that images are shared with."""
-        return ImageMembers(self)
-
-    @cached_property
-    def keypair(self) -> Keypairs:
-        """Users' key pairs."""
-        return Keypairs(self)
-
-    @cached_property
-    def metadata_port(self) -> MetadataPorts:
-        """Who asks the metadata service."""
-        return MetadataPorts(self)
-
-    @cached_property
-    def migration(self) -> Migrations:
-        """Servers' ways from host to host."""
-        return Migrations(self)
-
-    @cached_property
-    def network(self) -> Networks:
-        """Networks."""
-        return Networks(self)
-
-    @cached_property
-    def segment(self) -> Segments:
-        """Segments of networks."""
-        return Segments(self)
-
-    @cached_property
-    def subnet(self) -> Subnets:
-        """Subnets."""
-        return Subnets(self)
-
-    @cached_property
-    def subnet_pool(self) -> SubnetPools:
-        """Subnet pools."""
-        return SubnetPools(self)
-
-    @cached_property
-    def address_scope(self) -> AddressScopes:
-        """Address scopes."""
-        return AddressScopes(self)
-
-    @cached_property
-    def rbac_policy(self) -> RbacPolicies:
-        """RBAC policies of the Networking API."""
-        return RbacPolicies(self)
-
-    @cached_property
-    def security_group(self) -> SecurityGroups:
-        """Security groups, with their rules."""
-        return SecurityGroups(self)
-
-    @cached_property
-    def security_group_rule(self) -> SecurityGroupRules:
-        """Rules of security groups."""
-        return SecurityGroupRules(self)
-
-    @cached_property
-    def address_group(self) -> AddressGroups:
-        """Address groups."""
-        return AddressGroups(self)
-
-    @cached_property
-    def router(self) -> Routers:
-        """Routers."""
-        return Routers(self)
-
-    @cached_property
-    def router_gateway(self) -> RouterGateways:
-        """Routers' ways out."""
-        return RouterGateways(self)
-
-    @cached_property
-    def router_interface(self) -> RouterInterfaces:
-        """Routers' interfaces."""
-        return RouterInterfaces(self)
-
-    @cached_property
-    def floating_ip(self) -> FloatingIps:
-        """Floating IPs."""
-        return FloatingIps(self)
-
-    @cached_property
-    def port_forwarding(self) -> PortForwardings:
-        """Forwarded ports of floating IPs."""
-        return PortForwardings(self)
-
-    @cached_property
-    def qos_policy(self) -> QosPolicies:
-        """QoS policies, with their rules."""
-        return QosPolicies(self)
-
-    @cached_property
-    def trunk(self) -> Trunks:
-        """Trunks, with the ports they carry."""
-        return Trunks(self)
-
-    @cached_property
-    def network_port(self) -> NetworkPorts:
-        """The ports on a network or a subnet."""
-        return NetworkPorts(self)
-
-    @cached_property
-    def network_quota(self) -> NetworkQuotas:
-        """Projects' limits in the Networking API."""
-        return NetworkQuotas(self)
-
-    @cached_property
-    def port(self) -> Ports:
-        """Ports, and the addresses that they have."""
-        return Ports(self)
-
-    @cached_property
-    def network_auto(self) -> AutoNetworks:
-        """Networks for projects that name none."""
-        return AutoNetworks(self)
-
-    @cached_property
-    def network_intent(self) -> NetworkIntents:
-        """What network backends have to look at again."""
-        return NetworkIntents(self)
-
-    @cached_property
-    def network_snapshot(self) -> NetworkSnapshots:
-        """What network backends are handed."""
-        return NetworkSnapshots(self)
-
-    @cached_property
-    def operation(self) -> Operations:
-        """Durable operations."""
-        return Operations(self)
-
-    @cached_property
-    def quota(self) -> Quotas:
-        """Projects' limits, and whether there is room."""
-        return Quotas(self)
-
-    @cached_property
-    def server(self) -> Servers:
-        """Servers."""
-        return Servers(self)
-
-    @cached_property
-    def server_password(self) -> ServerPasswords:
-        """Passwords that guests have posted."""
-        return ServerPasswords(self)
-
-    @cached_property
-    def server_port(self) -> ServerPorts:
-        """Servers' ports, as lists of servers show them."""
-        return ServerPorts(self)
-
-    @cached_property
-    def application_credential(self) -> ApplicationCredentials:
-        """Application credentials."""
-        return ApplicationCredentials(self)
-
-    @cached_property
-    def assignment(self) -> Assignments:
-        """Role assignments."""
-        return Assignments(self)
-
-    @cached_property
-    def catalog(self) -> Catalog:
-        """The service catalogue."""
-        return Catalog(self)
-
-    @cached_property
-    def domain(self) -> Domains:
-        """Domains."""
-        return Domains(self)
-
-    @cached_property
-    def group(self) -> Groups:
-        """Groups of users."""
-        return Groups(self)
-
-    @cached_property
-    def project(self) -> Projects:
-        """Projects."""
-        return Projects(self)
-
-    @cached_property
-    def region(self) -> Regions:
-        """Regions."""
-        return Regions(self)
-
-    @cached_property
-    def role(self) -> Roles:
-        """Roles, and which implies which."""
-        return Roles(self)
-
-    @cached_property
-    def tenant_usage(self) -> TenantUsages:
-        """What projects used."""
-        return TenantUsages(self)
-
-    @cached_property
-    def token(self) -> Tokens:
-        """Tokens: revoked ones, and what a token stands for."""
-        return Tokens(self)
-
-    @cached_property
-    def token_key(self) -> TokenKeys:
-        """The keys that seal tokens."""
-        return TokenKeys(self)
-
-    @cached_property
-    def user(self) -> Users:
-        """Users, and their failed logins."""
-        return Users(self)

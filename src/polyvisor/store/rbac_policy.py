@@ -103,7 +103,7 @@ class RbacPolicies:
     def refuse_in_use(self, record: RbacPolicy, instead: str = "") -> None:
         """Raise Conflict where one who could not use the thing without a policy does so. At most three statements.
 
-        `instead`: the project that it is to be for.
+        `instead`: the project that an external network is to be open to from now on.
         """
         if record.object_type == "network" and record.action == AS_SHARED:
             self.refuse_used(record.object_id, record.action, record.target_project, record.project_id)

@@ -35,6 +35,7 @@ OFFERED = {
     "fip-port-details": ("Floating IP Port Details Extension", "Floating IPs with their ports."),
     "floating-ip-port-forwarding": ("Floating IP Port Forwarding", "Ports of floating IPs that are handed on."),
     "floating-ip-port-forwarding-description": ("Floating IP Port Forwarding support description", "What for."),
+    "floating-ip-port-forwarding-detail": ("Floating IP Port Forwarding support detail", "Which ports, by their ids."),
     "floating-ip-port-forwarding-port-ranges": ("Floating IP Port Forwarding support range ports", "Ranges of ports."),
     "ip-substring-filtering": ("IP address substring filtering", "Ports by a part of an address."),
     "ip_allocation": ("IP Allocation", "Whether a port has addresses."),

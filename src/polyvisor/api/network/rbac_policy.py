@@ -113,7 +113,9 @@ def update(call: Call) -> Reply:
     if call.body.target_tenant == EVERYBODY:
         call.require("update_rbac_policy:target_tenant", target)
     else:
-        call.store.rbac_policy.refuse_in_use(record, instead=call.body.target_tenant)
+        # What is shared stays with those who use it; an external network may be kept for one of them.
+        kept = call.body.target_tenant if record.action == AS_EXTERNAL else ""
+        call.store.rbac_policy.refuse_in_use(record, instead=kept)
     call.store.rbac_policy.set_target(record, call.body.target_tenant)
     return Reply(200, {"rbac_policy": view(msgspec.structs.replace(record, target_project=call.body.target_tenant))})
 

@@ -148,7 +148,7 @@ def tempest(cloud: RunningCloud, folder: Path) -> dict[str, str]:
             "admin_project_name": auth["project_name"],
             "admin_domain_name": "Default",
             "use_dynamic_credentials": True,
-            "create_isolated_networks": False,
+            "create_isolated_networks": True,
             "tempest_roles": "member",
         },
         "identity": {
@@ -168,7 +168,6 @@ def tempest(cloud: RunningCloud, folder: Path) -> dict[str, str]:
             "build_interval": 1,
             "max_microversion": "latest",
         },
-        # No networks are wanted for servers: most classes that ask for one never use it.
         "service_available": {"neutron": True, "cinder": False, "glance": True, "nova": True, "swift": False},
         "network": {
             "public_network_id": outside.id,

@@ -1,6 +1,6 @@
 """Making subnets: by their range, or of a subnet pool."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any, Literal
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
@@ -129,7 +129,7 @@ def _canonical(cidr: str) -> str:
         loose = read_network(cidr, strict=False)
     except ValueError:
         raise invalid(f"'{cidr[:64]}' is not a valid IP subnet.") from None
-    if "/" not in cidr or int(ip_address(cidr.partition("/")[0])) != int(loose.network_address):
+    if "/" not in cidr:
         raise invalid(f"'{cidr[:64]}' isn't a recognized IP subnet cidr, '{loose}' is recommended.")
     return str(loose)
 

@@ -73,6 +73,11 @@ ENDPOINTS: dict[str, Act] = {
     "notes": lambda who, id, epoch: who.say("notes", place="kvm1", epoch=1, notes={"a": "lie"}),
     "image": lambda who, id, epoch: who.get(f"operations/{id}/image?epoch={epoch}"),
     "certificate": lambda who, id, epoch: who.say("certificate", csr=who.csr()),
+    "metadata": lambda who, id, epoch: who.say(
+        "metadata",
+        asked={"network_id": id, "address": "10.0.0.5", "method": "GET", "path": "/openstack/latest/user_data"},
+    ),
+    "metadata_ports": lambda who, id, epoch: who.say("metadata_ports"),
 }  # fmt: skip
 
 
@@ -106,8 +111,11 @@ def test_a_stolen_certificate_reaches_nothing_of_another_agent(bed: Bed) -> None
         assert CONTENT[:256] not in answered.content, endpoint
     assert {endpoint: answered.status for endpoint, answered in answers.items()} == {
         "exchange": 200, "wait": 200, "beat": 200, "inventory": 409, "glimpse": 409, "notes": 409, "image": 404,
-        "certificate": 200,
+        "certificate": 200, "metadata": 200, "metadata_ports": 200,
     }  # fmt: skip
+    # Whose guests an agent may speak for is tried in test_metadata.py.
+    assert answers["metadata"].body["status"] == 404
+    assert answers["metadata_ports"].body == {"ports": []}
     assert answers["exchange"].body == {"leases": []}
     assert [hold["role"] for hold in answers["beat"].body["holds"]] == ["refused"]
 

@@ -31,7 +31,7 @@ def test_extensions_name_what_is_offered_and_nothing_else(cloud: ApiCloud) -> No
 
 
 def test_proxies_to_other_services_are_not_found(cloud: ApiCloud) -> None:
-    for path in ("images", "os-networks", "os-volumes", "os-floating-ips", "os-security-groups", "os-cells"):
+    for path in ("images", "os-networks", "os-volumes", "os-floating-ips", "os-cells"):
         answer = cloud.admin.get(f"/compute/v2.1/{path}")
         assert answer.status == 404
         assert answer.body["itemNotFound"]["code"] == 404

@@ -60,6 +60,7 @@ class Run:
             await self._steps(steps, tasks)
             self.figures["pss_mib"] = pss_mib(self._own.pids)
             self.figures["inventories_put_off"] = sum(agent.put_off for agent in agents)
+            self.figures["exchanges_asked_again"] = sum(agent.asked_again for agent in agents)
         finally:
             for task in tasks:
                 task.cancel()

@@ -64,6 +64,8 @@ class SimulatedAgent:
         """How long each beat took, in seconds."""
         self.put_off = 0
         """Inventories that the server could not take."""
+        self.asked_again = 0
+        """Exchanges that the server could not answer, and that were sent once more."""
 
     async def join(self, strangers: Connection, token: str, folder: Path, host: str, port: int) -> None:
         """Make a key, have it signed, and open connections with it."""
@@ -122,7 +124,12 @@ class SimulatedAgent:
         reports: list[dict[str, Any]] = []
         while True:
             asked = {"session": self._session, "places": [self.name], "most": 16, "reports": reports}
-            leases = (await self._work.post("exchange", asked))["leases"]
+            try:
+                leases = (await self._work.post("exchange", asked))["leases"]
+            except RuntimeError:  # as a real agent: it asks again, with the same reports
+                self.asked_again += 1
+                await asyncio.sleep(random.uniform(0.5, 1.0))
+                continue
             for report in reports:
                 self._ended(report["operation_id"])
             reports = []

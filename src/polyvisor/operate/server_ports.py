@@ -6,24 +6,16 @@ from datetime import datetime
 import msgspec
 
 from polyvisor.model.errors import Conflict
-from polyvisor.model.host import Host, HypervisorType
+from polyvisor.model.host import Host
 from polyvisor.model.network import Network
 from polyvisor.model.nic import Nic
 from polyvisor.model.place import NetworkNeed
 from polyvisor.model.port import Port
 from polyvisor.model.port_filter import PortFilter
 from polyvisor.model.server import Server, ServerPort
+from polyvisor.model.vif import UNBOUND, VIF_TYPES
 from polyvisor.store.port_permit import filters_of
 from polyvisor.store.store import Store
-
-UNBOUND = "unbound"
-VIF_TYPES = {
-    HypervisorType.KVM: "ovs",
-    HypervisorType.QEMU: "ovs",
-    HypervisorType.VMWARE: "dvs",
-    HypervisorType.SIMULATED: "simulated",
-}
-"""What ports say of how they are plugged, by the hypervisor of their host."""
 
 
 def needs(store: Store, ports: Sequence[ServerPort]) -> tuple[NetworkNeed, ...]:

@@ -350,8 +350,12 @@ def status(database: Database, id: str) -> str:
 
 
 def test_the_thread_wakes_with_the_commit_and_ends_when_told(database: Database) -> None:
-    backend = SimulatedBackend()
-    keeper = NetworkKeeper(database, backend, lambda: NOW, time.monotonic, SWEEP_SECONDS)
+    backend, turns = SimulatedBackend(), [0]
+
+    def turned() -> None:
+        turns[0] += 1
+
+    keeper = NetworkKeeper(database, backend, lambda: NOW, time.monotonic, SWEEP_SECONDS, turned)
     keeper.start()
     try:
         with database.write() as store:
@@ -362,6 +366,7 @@ def test_the_thread_wakes_with_the_commit_and_ends_when_told(database: Database)
             time.sleep(0.01)
         assert port("port-1") in backend.known()
         assert due(database) == set()
+        assert turns[0] >= 1
     finally:
         keeper.stop()
     assert database.signals.listeners == []

@@ -58,8 +58,12 @@ class NetworkKeeper:
         clock: Callable[[], datetime],
         steady: Callable[[], float],
         sweep_seconds: float,
+        turned: Callable[[], None] = lambda: None,
     ) -> None:
-        """`clock` dates what is written, `steady` counts seconds. The backend is the keeper's own, and closed by it."""
+        """`clock` dates what is written, `steady` counts seconds. The backend is the keeper's own, and closed by it.
+        `turned` is told of each turn of the thread.
+        """
+        self._turned = turned
         self._database, self._backend = database, backend
         self._clock, self._steady, self._sweep_seconds = clock, steady, sweep_seconds
         self._stopping = threading.Event()
@@ -115,6 +119,7 @@ class NetworkKeeper:
     def _loop(self) -> None:
         pause = 0.0
         while not self._stopping.is_set():
+            self._turned()
             try:
                 self._backend.wait(pause)
                 pause = self.turn()

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 CONTROL_SECONDS = 60.0
 """A control loop that has not turned for so long hangs: a turn takes milliseconds, and it looks every five seconds."""
+KEEPER_SECONDS = 900.0
+"""A keeper of networks that has not turned for so long hangs: to fill an empty OVN may take minutes."""
 
 
 def utc_now() -> datetime:
@@ -67,8 +69,10 @@ class Cloud:
         )
         turned = observation.pulse("control_loop", "no operation moves on.", CONTROL_SECONDS)
         self._controller = Controller(database, self.engine, clock, name=name, turned=turned)
-        self._keeper = network.keeper(configuration.network, database, clock, since_boot)
-        if self._keeper is not None:
+        self._keeper = None
+        if configuration.network.backend != "none":
+            turned = observation.pulse("network_keeper", "no network changes.", KEEPER_SECONDS)
+            self._keeper = network.keeper(configuration.network, database, clock, since_boot, turned)
             observation.networks(self._keeper)
         self.gate = Gate(database, self.engine, clock)
         self._owners = f"up:{_directory_id(data)}:"

@@ -58,12 +58,14 @@ def with_backend(configuration: Configuration, directory: Path | None = None) ->
 
 
 def keeper(
-    settings: NetworkSettings, database: Database, clock: Callable[[], datetime], steady: Callable[[], float]
-) -> NetworkKeeper | None:
-    """The keeper, not started yet; None where this cloud has no networks. `settings`: from `with_backend`."""
-    if settings.backend == "none":
-        return None
-    return NetworkKeeper(database, _backend(settings), clock, steady, settings.sweep_seconds)
+    settings: NetworkSettings,
+    database: Database,
+    clock: Callable[[], datetime],
+    steady: Callable[[], float],
+    turned: Callable[[], None] = lambda: None,
+) -> NetworkKeeper:
+    """The keeper, not started yet. `settings`: from `with_backend`, where there is a backend; `turned`: see there."""
+    return NetworkKeeper(database, _backend(settings), clock, steady, settings.sweep_seconds, turned)
 
 
 def _local(configuration: Configuration, directory: Path) -> Networks:

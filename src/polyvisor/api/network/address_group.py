@@ -10,9 +10,9 @@ from polyvisor.api.network.form import (
     MEMBER,
     READER,
     body_of,
-    check_revision,
     each_of,
     filters_of,
+    for_change,
     listing,
     made,
     project_of,
@@ -118,14 +118,14 @@ def show(call: Call) -> Reply:
 )
 def update(call: Call) -> Reply:
     """Change name and description."""
-    record = _found(call, "update_address_group")
+    record = for_change(call, call.store.address_group, "update_address_group")
     return _changed(call, record, given(call.body))
 
 
 @address_groups.route("PUT", "/{id}/add_addresses", policy="add_addresses", checked_by_handler=True, body=Addresses)
 def add(call: Call) -> Reply:
     """Add addresses that are not in the group yet."""
-    record = _found(call, "add_addresses")
+    record = for_change(call, call.store.address_group, "add_addresses")
     more = cidrs(call.body.addresses)
     known = [each for each in more if each in record.addresses]
     if known:
@@ -141,7 +141,7 @@ def add(call: Call) -> Reply:
 )
 def remove(call: Call) -> Reply:
     """Remove addresses that are in the group."""
-    record = _found(call, "remove_addresses")
+    record = for_change(call, call.store.address_group, "remove_addresses")
     gone = cidrs(call.body.addresses)
     unknown = [each for each in gone if each not in record.addresses]
     if unknown:
@@ -151,13 +151,6 @@ def remove(call: Call) -> Reply:
     return _changed(call, record, {"addresses": tuple(each for each in record.addresses if each not in gone)})
 
 
-def _found(call: Call, rule: str) -> AddressGroup:
-    record = call.store.address_group.get(call.path["id"], viewer=call.owner)
-    call.require(rule, {"project_id": record.project_id})
-    check_revision(call, record)
-    return record
-
-
 def _changed(call: Call, record: AddressGroup, changes: dict[str, Any]) -> Reply:
     return Reply(200, {"address_group": view(call, call.store.address_group.change(record, changes, call.now))})
 
@@ -165,7 +158,7 @@ def _changed(call: Call, record: AddressGroup, changes: dict[str, Any]) -> Reply
 @address_groups.route("DELETE", "/{id}", policy="delete_address_group", checked_by_handler=True)
 def delete(call: Call) -> Reply:
     """Delete a group that no rule names."""
-    record = _found(call, "delete_address_group")
+    record = for_change(call, call.store.address_group, "delete_address_group")
     call.store.address_group.delete(record.id)
     return Reply(204)
 

@@ -10,9 +10,9 @@ from polyvisor.api.network.form import (
     MEMBER,
     READER,
     body_of,
-    check_revision,
     each_of,
     filters_of,
+    for_change,
     listing,
     made,
     names_of,
@@ -126,9 +126,7 @@ def show(call: Call) -> Reply:
 )
 def update(call: Call) -> Reply:
     """Let it stand for a port, for another one, or (`"port_id": null`, or nothing at all) for none."""
-    record = call.store.floating_ip.get(call.path["id"], viewer=call.owner)
-    call.require("update_floatingip", {"project_id": record.project_id})
-    check_revision(call, record)
+    record = for_change(call, call.store.floating_ip, "update_floatingip")
     values = given(call.body)
     asked = not values or "port_id" in values or "fixed_ip_address" in values
     kept = record.port_id if values else None
@@ -147,9 +145,7 @@ def update(call: Call) -> Reply:
 @floating_ips.route("DELETE", "/{id}", policy="delete_floatingip", checked_by_handler=True)
 def delete(call: Call) -> Reply:
     """Give the address back."""
-    record = call.store.floating_ip.get(call.path["id"], viewer=call.owner)
-    call.require("delete_floatingip", {"project_id": record.project_id})
-    check_revision(call, record)
+    record = for_change(call, call.store.floating_ip, "delete_floatingip")
     call.store.floating_ip.delete(record, call.now)
     return Reply(204)
 

@@ -13,7 +13,7 @@ from polyvisor.api.network.fields import given, invalid, truth
 from polyvisor.model.errors import Invalid, PreconditionFailed
 from polyvisor.model.network_list import NetworkList
 from polyvisor.model.network_standard import Standard
-from polyvisor.store.network_standard import TAG_FILTERS
+from polyvisor.store.network_standard import TAG_FILTERS, StandardNoun
 
 R = TypeVar("R", bound=Standard)
 ADMIN = "rule:context_is_admin"
@@ -120,6 +120,15 @@ def check_revision(call: Call, record: Standard) -> None:
             f"Constrained to {text.strip()}, but current revision is {record.revision_number}: look at it again.",
             kind="RevisionNumberConstraintFailed",
         )
+
+
+def for_change(call: Call, noun: StandardNoun[R], rule: str) -> R:
+    """The record of the path, to be changed or deleted by its project. Raises NotFound, Forbidden, and
+    PreconditionFailed where the caller means another revision of it."""
+    record = noun.get(call.path["id"], viewer=call.owner)
+    call.require(rule, {"project_id": record.project_id})
+    check_revision(call, record)
+    return record
 
 
 # Lists

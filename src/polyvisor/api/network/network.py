@@ -28,6 +28,7 @@ from polyvisor.api.network.form import (
     check_revision,
     each_of,
     filters_of,
+    for_change,
     listing,
     made,
     names_of,
@@ -242,9 +243,7 @@ def update(call: Call) -> Reply:
 @networks.route("DELETE", "/{id}", policy="delete_network", checked_by_handler=True)
 def delete(call: Call) -> Reply:
     """Delete a network that no ports are on, with its subnets."""
-    record = call.store.network.get(call.path["id"], viewer=call.owner)
-    call.require("delete_network", {"project_id": record.project_id})
-    check_revision(call, record)
+    record = for_change(call, call.store.network, "delete_network")
     call.store.network.delete(record, call.now)
     return Reply(204)
 

@@ -10,9 +10,9 @@ from polyvisor.api.network.form import (
     ADMIN,
     READER,
     body_of,
-    check_revision,
     each_of,
     filters_of,
+    for_change,
     listing,
     made,
     names_of,
@@ -97,7 +97,7 @@ def show(call: Call) -> Reply:
 @qos_policies.route("PUT", "/{id}", policy="update_policy", checked_by_handler=True, body=PolicyChange, key="policy")
 def update(call: Call) -> Reply:
     """Change fields."""
-    record = _found(call, "update_policy")
+    record = for_change(call, call.store.qos_policy, "update_policy")
     values = given(call.body)
     require_each(call, "update_policy", values, _KNOWN["update"], {"project_id": record.project_id})
     truths(values, "shared", "is_default")
@@ -107,15 +107,8 @@ def update(call: Call) -> Reply:
 @qos_policies.route("DELETE", "/{id}", policy="delete_policy", checked_by_handler=True)
 def delete(call: Call) -> Reply:
     """Delete a policy that nothing is under, with its rules."""
-    call.store.qos_policy.delete(_found(call, "delete_policy"))
+    call.store.qos_policy.delete(for_change(call, call.store.qos_policy, "delete_policy"))
     return Reply(204)
-
-
-def _found(call: Call, rule: str) -> QosPolicy:
-    record = call.store.qos_policy.get(call.path["id"], viewer=call.owner)
-    call.require(rule, {"project_id": record.project_id})
-    check_revision(call, record)
-    return record
 
 
 def view(_call: Call, record: QosPolicy) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from polyvisor.api.network.form import (
     check_revision,
     each_of,
     filters_of,
+    for_change,
     listing,
     made,
     names_of,
@@ -178,7 +179,7 @@ def update(call: Call) -> Reply:
 )
 def add_routes(call: Call) -> Reply:
     """Add routes; those that are there already stay."""
-    record = _found(call, "add_extraroutes")
+    record = for_change(call, call.store.router, "add_extraroutes")
     return _routed(call, record, tuple(dict.fromkeys((*record.routes, *routes_of(call.body.routes)))))
 
 
@@ -187,16 +188,9 @@ def add_routes(call: Call) -> Reply:
 )
 def remove_routes(call: Call) -> Reply:
     """Remove routes; those that are not there are passed over."""
-    record = _found(call, "remove_extraroutes")
+    record = for_change(call, call.store.router, "remove_extraroutes")
     gone = routes_of(call.body.routes)
     return _routed(call, record, tuple(each for each in record.routes if each not in gone))
-
-
-def _found(call: Call, rule: str) -> Router:
-    record = call.store.router.get(call.path["id"], viewer=call.owner)
-    call.require(rule, {"project_id": record.project_id})
-    check_revision(call, record)
-    return record
 
 
 def _routed(call: Call, record: Router, routes: tuple[HostRoute, ...]) -> Reply:
@@ -224,7 +218,7 @@ def _check_count(routes: tuple[HostRoute, ...]) -> None:
 @routers.route("DELETE", "/{id}", policy="delete_router", checked_by_handler=True)
 def delete(call: Call) -> Reply:
     """Delete a router without interfaces, with its gateway."""
-    record = _found(call, "delete_router")
+    record = for_change(call, call.store.router, "delete_router")
     call.store.router.delete(record, call.now)
     return Reply(204)
 

@@ -7,7 +7,7 @@ import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
 from polyvisor.api.network.fields import Id
-from polyvisor.api.network.form import MEMBER, check_revision
+from polyvisor.api.network.form import MEMBER, for_change
 from polyvisor.model.errors import Invalid
 from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.router import Router
@@ -64,9 +64,7 @@ def remove(call: Call) -> Reply:
 
 
 def _found(call: Call, rule: str) -> tuple[Router, Where]:
-    record = call.store.router.get(call.path["id"], viewer=call.owner)
-    call.require(rule, {"project_id": record.project_id})
-    check_revision(call, record)
+    record = for_change(call, call.store.router, rule)
     where: Where = call.body
     if where.port_id is None and where.subnet_id is None:
         raise Invalid("Bad router request: Either subnet_id or port_id must be specified.")

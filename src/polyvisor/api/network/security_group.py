@@ -10,9 +10,9 @@ from polyvisor.api.network.form import (
     MEMBER,
     READER,
     body_of,
-    check_revision,
     each_of,
     filters_of,
+    for_change,
     listing,
     made,
     project_of,
@@ -123,9 +123,7 @@ def show(call: Call) -> Reply:
 )  # fmt: skip
 def update(call: Call) -> Reply:
     """Change fields. Whether it is stateful changes only while no port is in it."""
-    record = call.store.security_group.get(call.path["id"], viewer=call.owner)
-    call.require("update_security_group", {"project_id": record.project_id})
-    check_revision(call, record)
+    record = for_change(call, call.store.security_group, "update_security_group")
     values = given(call.body)
     truths(values, "stateful")
     _refuse_default(values)
@@ -142,9 +140,7 @@ def update(call: Call) -> Reply:
 @security_groups.route("DELETE", "/{id}", policy="delete_security_group", checked_by_handler=True)
 def delete(call: Call) -> Reply:
     """Delete a group that no port is in, with its rules and those that name it."""
-    record = call.store.security_group.get(call.path["id"], viewer=call.owner)
-    call.require("delete_security_group", {"project_id": record.project_id})
-    check_revision(call, record)
+    record = for_change(call, call.store.security_group, "delete_security_group")
     call.store.security_group.refuse_in_use(record.id)
     if record.is_default and not call.is_admin:
         raise Conflict(

@@ -29,6 +29,7 @@ from polyvisor.api.network.form import (
     check_revision,
     each_of,
     filters_of,
+    for_change,
     listing,
     made,
     names_of,
@@ -200,9 +201,7 @@ def update(call: Call) -> Reply:
 @subnet_pools.route("DELETE", "/{id}", policy="delete_subnetpool", checked_by_handler=True)
 def delete(call: Call) -> Reply:
     """Delete a pool that no subnet is made of."""
-    record = call.store.subnet_pool.get(call.path["id"], viewer=call.owner)
-    call.require("delete_subnetpool", {"project_id": record.project_id})
-    check_revision(call, record)
+    record = for_change(call, call.store.subnet_pool, "delete_subnetpool")
     call.store.subnet_pool.delete(record)
     return Reply(204)
 

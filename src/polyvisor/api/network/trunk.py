@@ -10,9 +10,9 @@ from polyvisor.api.network.form import (
     MEMBER,
     READER,
     body_of,
-    check_revision,
     each_of,
     filters_of,
+    for_change,
     listing,
     made,
     project_of,
@@ -137,7 +137,7 @@ def show(call: Call) -> Reply:
 @trunks.route("PUT", "/{id}", policy="update_trunk", checked_by_handler=True, body=TrunkChange, key="trunk")
 def update(call: Call) -> Reply:
     """Change fields. A trunk whose admin_state_up is false keeps its ports as they are, and stays."""
-    record = _found(call, "update_trunk")
+    record = for_change(call, call.store.trunk, "update_trunk")
     values = given(call.body)
     truths(values, "admin_state_up")
     return Reply(200, {"trunk": view(call, call.store.trunk.update(record, values, call.now))})
@@ -146,7 +146,7 @@ def update(call: Call) -> Reply:
 @trunks.route("DELETE", "/{id}", policy="delete_trunk", checked_by_handler=True)
 def delete(call: Call) -> Reply:
     """Delete a trunk whose port no server uses; the ports stay."""
-    call.store.trunk.delete(_found(call, "delete_trunk"), call.now)
+    call.store.trunk.delete(for_change(call, call.store.trunk, "delete_trunk"), call.now)
     return Reply(204)
 
 
@@ -160,7 +160,7 @@ def sub_ports(call: Call) -> Reply:
 @trunks.route("PUT", "/{id}/add_subports", policy="add_subports", checked_by_handler=True, body=More)
 def add(call: Call) -> Reply:
     """Let a trunk carry more ports."""
-    record = _found(call, "add_subports")
+    record = for_change(call, call.store.trunk, "add_subports")
     changed = call.store.trunk.add(record, _sub_ports(call.body.sub_ports), call.owner, call.now)
     return Reply(200, view(call, changed))
 
@@ -168,16 +168,9 @@ def add(call: Call) -> Reply:
 @trunks.route("PUT", "/{id}/remove_subports", policy="remove_subports", checked_by_handler=True, body=Fewer)
 def remove(call: Call) -> Reply:
     """Let a trunk carry ports no longer."""
-    record = _found(call, "remove_subports")
+    record = for_change(call, call.store.trunk, "remove_subports")
     changed = call.store.trunk.remove(record, [each.port_id for each in call.body.sub_ports], call.now)
     return Reply(200, view(call, changed))
-
-
-def _found(call: Call, rule: str) -> Trunk:
-    record = call.store.trunk.get(call.path["id"], viewer=call.owner)
-    call.require(rule, {"project_id": record.project_id})
-    check_revision(call, record)
-    return record
 
 
 def _carried(record: Trunk) -> list[dict[str, Any]]:

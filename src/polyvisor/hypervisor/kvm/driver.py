@@ -43,7 +43,7 @@ class KvmDriver:
         for directory in directories:
             make_passable(directory)
         self._connection = Connection(place, settings.uri, timeout_seconds=settings.timeout_seconds)
-        # libvirtd serves five calls of one connection at a time: what takes long must not keep the short ones waiting.
+        # What takes long has a limit, and links, of its own.
         self._slow = Connection(place, settings.uri, timeout_seconds=settings.start_timeout_seconds)
         switch = Switch(place, settings)
         self._host = HostReader(self._connection, settings, Trial(self._slow, settings, state_dir), directories, switch)

@@ -95,6 +95,22 @@ def test_another_projects_groups_look_absent(cloud: ApiCloud) -> None:
     assert "web" not in [each["name"] for each in other.get(GROUPS).body["security_groups"]]
 
 
+def test_a_group_that_is_shared_is_its_owners_to_change(cloud: ApiCloud) -> None:
+    group = make(cloud)["id"]
+    made = rule(cloud, group, ip_protocol="udp", from_port=53, to_port=53).body["security_group_rule"]["id"]
+    with cloud.database.write() as store:
+        store.rbac_policy.open_to_all("security_group", group, cloud.project_id("demo"))
+        assert store.security_group.get(group, viewer=cloud.project_id("other")).id == group
+    other = cloud.other
+    changed = {"security_group": {"name": "mine", "description": ""}}
+    opened = {"security_group_rule": {"parent_group_id": group, "ip_protocol": "tcp", "from_port": 1, "to_port": 2}}
+    assert other.put(f"{GROUPS}/{group}", changed).status == 404
+    assert other.post(RULES, opened).status == 404
+    assert other.delete(f"{RULES}/{made}").status == 404
+    assert other.delete(f"{GROUPS}/{group}").status == 404
+    assert [each["id"] for each in cloud.member.get(f"{GROUPS}/{group}").body["security_group"]["rules"]] == [made]
+
+
 def test_it_ends_with_2_35(cloud: ApiCloud) -> None:
     assert at(cloud.member, "2.35").get(GROUPS).status == 200
     assert at(cloud.member, "2.36").get(GROUPS).status == 404

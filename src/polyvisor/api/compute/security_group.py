@@ -139,6 +139,7 @@ def create_rule(call: Call) -> Reply:
 def delete_rule(call: Call) -> Reply:
     """Delete a rule."""
     rule = call.store.security_group_rule.get(call.path["id"], viewer=call.project_id)
+    _group(call, rule.security_group_id)
     call.store.security_group_rule.delete(rule, call.now)
     return Reply(202)
 
@@ -178,8 +179,11 @@ def _one(call: Call, group: SecurityGroup) -> Reply:
 
 
 def _group(call: Call, id: str) -> SecurityGroup:
-    """The project's own group. Raises NotFound."""
-    return call.store.security_group.get(id, viewer=call.project_id)
+    """The project's own group, and none that another project shares with it. Raises NotFound."""
+    group = call.store.security_group.get(id, viewer=call.project_id)
+    if group.project_id != call.project_id:
+        raise call.store.security_group.not_found(id)
+    return group
 
 
 def _refuse_default(name: str) -> None:

@@ -68,7 +68,9 @@ class KvmBed(Bed):
         return {"vmware_disktype": "streamOptimized"}
 
     def traces(self) -> set[str]:
-        seen = {str(path) for path in (self.state_dir / "instances").rglob("*")}
+        # What starts with a dot is the host's own: the mark that says which storage this is, made when it is first asked.
+        guests = (self.state_dir / "instances").glob("[!.]*")
+        seen = {str(path) for each in guests for path in (each, *each.rglob("*"))}
         for kept in ("lib/qemu", "etc/qemu", "run/qemu"):
             seen |= {str(path) for path in (self.host.directory / kept).rglob("*") if path.name != "driver.pid"}
         link = self.host.connect()

@@ -68,7 +68,7 @@ class KvmBed(Bed):
         return {"vmware_disktype": "streamOptimized"}
 
     def traces(self) -> set[str]:
-        # What starts with a dot is the host's own: the mark that says which storage this is, made when it is first asked.
+        # What starts with a dot is the host's own: the storage's mark, made when the host is first asked for.
         guests = (self.state_dir / "instances").glob("[!.]*")
         seen = {str(path) for each in guests for path in (each, *each.rglob("*"))}
         for kept in ("lib/qemu", "etc/qemu", "run/qemu"):

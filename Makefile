@@ -15,6 +15,8 @@ SYSTEM_STAMP := $(CACHE)/stamps/system-packages
 PYTHON_STAMP := $(VENV)/.installed
 # Where `make test` may use fewer or more processes: make test JOBS=4
 JOBS := 2
+# How many failed tests may be tried once more, alone; CI sets it.
+AGAIN :=
 TESTS := tests
 SEED := 1
 HISTORIES := 1000
@@ -32,7 +34,7 @@ lint: setup ## Check style, types and the direction of imports
 	$(BIN)/lint-imports --no-cache
 
 test: lint ## Check everything: lint, then every test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(TESTS) $(if $(AGAIN),|| setup/try-again $$? $(AGAIN))
 
 demo: setup ## Bring up the cloud, boot a server on KVM and one on vSphere, show them, remove all (KEEP=1 leaves it running)
 	$(BIN)/python -m demo $(if $(KEEP),--keep)

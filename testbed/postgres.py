@@ -7,7 +7,6 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -18,6 +17,7 @@ from typing import Any, Self
 import psycopg
 from psycopg import sql
 
+from testbed.ports import free_ports
 from testbed.process import alive, wait_for
 
 PREFIX = "pv-postgres-"
@@ -89,7 +89,7 @@ class TestPostgres:
     ) -> None:
         self.address = address
         self.namespace = namespace
-        self.port = port or (PORT if namespace else _free_port(address))
+        self.port = port or (PORT if namespace else free_ports(1, address)[0])
         self.connections = connections
         self.directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
         self.data = self.directory / "data"
@@ -346,12 +346,6 @@ def _account() -> pwd.struct_passwd | None:
         with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
     raise PostgresError(f"{getpass.getuser()} may not run PostgreSQL, and there is no user postgres or nobody.")
-
-
-def _free_port(address: str) -> int:
-    with socket.socket() as sock:
-        sock.bind((address, 0))
-        return int(sock.getsockname()[1])
 
 
 def _members(data: Path) -> Iterator[int]:

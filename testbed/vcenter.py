@@ -25,9 +25,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from testbed.ports import free_ports
+
 SOURCES = Path(__file__).with_name("vcenter")
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "testbed"
 PASSWORD_VARIABLE = "POLYVISOR_TEST_VCENTER_PASSWORD"
+ANY_PORT = "127.0.0.1:0"
 START_TIMEOUT_SECONDS = 120.0
 STOP_TIMEOUT_SECONDS = 30.0
 OLDEST_GO = (1, 21)  # the first that fetches the newer tools which go.mod asks for
@@ -45,7 +48,7 @@ class VcenterError(Exception):
 class VcenterOptions:
     """What the estate looks like; each field is the program's option of the same name."""
 
-    listen: str = "127.0.0.1:0"
+    listen: str = ANY_PORT
     user: str = "administrator@vsphere.local"
     esx: bool = False
     datacenters: int = 1
@@ -92,6 +95,9 @@ class TestVcenter:
         """
         self._inside = ["ip", "netns", "exec", namespace] if namespace else []
         self.options = dataclasses.replace(options or VcenterOptions(), **changes)
+        if self.options.listen == ANY_PORT and not namespace:
+            # One that is still its own when it comes back.
+            self.options = dataclasses.replace(self.options, listen=f"127.0.0.1:{free_ports(1)[0]}")
         self._temporary = data_dir is None
         self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="pv-vcenter-"))
         self.password = secrets.token_urlsafe(12)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from testbed.ports import free_ports
 from tests.clients.cloud import ADMIN, PROGRAM, RunningCloud
-from tests.deploy.balancer import free_ports
 
 PATIENCE_SECONDS = 90.0
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from testbed.ports import free_ports
 from tests.agent.authority import TestAuthority
 
 PATIENCE_SECONDS = 60
@@ -32,14 +33,14 @@ class FakeServer:
     """Listens with TLS on 127.0.0.1; `trouble[path]` is a queue of "drop" (the request is taken, the answer lost),
     "refuse" (503) and callables that are called before the answer."""
 
-    def __init__(self, folder: Path, authority: TestAuthority, port: int = 0) -> None:
+    def __init__(self, folder: Path, authority: TestAuthority) -> None:
         self.authority = authority
         self.handlers: dict[str, Handler] = {}
         self.trouble: dict[str, list[Any]] = defaultdict(list)
         self.seen: list[tuple[str, dict[str, Any]]] = []
         self.headers: list[dict[str, str]] = []
         self.changed = threading.Condition()
-        self._port = port
+        [self._port] = free_ports(1)
         pem = folder / f"server-{id(self)}.pem"
         pem.write_bytes(authority.server())
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -50,7 +51,6 @@ class FakeServer:
 
     def __enter__(self) -> Self:
         self._server = _Listener(self, self._port, self._context)
-        self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 

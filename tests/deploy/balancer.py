@@ -7,20 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from testbed.ports import free_ports
 from testbed.process import wait_for
 from tests.deploy.build import ROOT
 
 FILE = ROOT / "deploy/haproxy/haproxy.cfg"
 START_TIMEOUT_SECONDS = 60
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody has just now."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in held]
-    for each in held:
-        each.close()
-    return ports
 
 
 class Balancer:

@@ -11,9 +11,10 @@ from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 
 from polyvisor.serve.tls import own_certificate
+from testbed.ports import free_ports
 from testbed.process import wait_for
 from tests.clients.cloud import PROGRAM
-from tests.deploy.balancer import Balancer, free_ports
+from tests.deploy.balancer import Balancer
 
 START_TIMEOUT_SECONDS = 120
 _CONFIGURATION = """\

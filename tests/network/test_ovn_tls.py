@@ -1,6 +1,5 @@
 """OVN's databases by TLS: who is not signed by the authority is not spoken to, by neither side."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from polyvisor.network.backend import BackendDown
 from polyvisor.network.ovn.backend import OvnBackend
 from testbed.ovn import SCHEMAS, TestOvn
 from testbed.ovn_guest import run
+from testbed.ports import free_ports
 from tests.agent.authority import TestAuthority
 from tests.network.beds import until
 from tests.network.records import network, records
@@ -40,9 +40,7 @@ def northbound(ovn: TestOvn, authority: TestAuthority, tmp_path: Path) -> Iterat
     (tmp_path / "server.pem").write_bytes(authority.server())
     (tmp_path / "authority.pem").write_text(authority.pem)
     run(["ovsdb-tool", "create", str(tmp_path / "nb.db"), SCHEMAS["nb"]])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     identity = [f"--private-key={tmp_path}/server.pem", f"--certificate={tmp_path}/server.pem"]
     listen = [f"--ca-cert={tmp_path}/authority.pem", f"--remote=pssl:{port}:127.0.0.1"]
     database = ovn.spawn("tls", ["ovsdb-server", *identity, *listen, "--unixctl=none", str(tmp_path / "nb.db")])

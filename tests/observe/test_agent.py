@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from testbed.ports import free_ports
 from tests.agent.processes import AgentCloud, AgentProcess, eventually
 from tests.clients.cloud import ADMIN
 from tests.observe.receiver import Receiver
@@ -23,19 +23,13 @@ Told = dict[tuple[Any, ...], float]
 """(name, label values in the order of their names …) → value."""
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 class Watched:
     """A cloud whose processes all tell what they do."""
 
     def __init__(self, folder: Path, receiver: Receiver) -> None:
         self.folder, self.receiver = folder, receiver
         self.cloud = AgentCloud(folder)
-        self.ports = {name: free_port() for name in ("server", "one", "two")}
+        self.ports = dict(zip(("server", "one", "two"), free_ports(3), strict=True))
         path = folder / "server.toml"
         path.write_text(self._settings("server") + path.read_text())
 

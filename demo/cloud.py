@@ -11,8 +11,8 @@ from typing import Self
 from demo.beds import Beds
 from demo.terminal import DemoFailed, Terminal
 
-START_TIMEOUT_SECONDS = 60
-STOP_TIMEOUT_SECONDS = 60
+START_TIMEOUT_SECONDS = 180
+STOP_TIMEOUT_SECONDS = 180
 
 
 class Cloud:

@@ -7,10 +7,10 @@ from demo.beds import Beds
 from demo.terminal import DemoFailed, Terminal
 
 ADMIN = "--os-cloud polyvisor-admin"
-JOIN_TIMEOUT_SECONDS = 120
+JOIN_TIMEOUT_SECONDS = 180
 ACTIVE_TIMEOUT_SECONDS = 300
 BOOT_TIMEOUT_SECONDS = 300
-DELETE_TIMEOUT_SECONDS = 120
+DELETE_TIMEOUT_SECONDS = 180
 SERVER = (
     "openstack server create -c id -c name -c status --flavor m1.nano --nic none --config-drive True --key-name ada"
 )

@@ -17,7 +17,7 @@ from ha.probe import Probe
 
 KILLED, STOPPED, CUT_OFF = "killed", "stopped", "cut off"
 WAYS = (KILLED, STOPPED, CUT_OFF)
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 180.0
 
 
 class FaultFailed(Exception):

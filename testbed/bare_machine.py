@@ -11,8 +11,8 @@ from testbed.netns import Network
 from testbed.process import wait_for
 
 PREFIX = "pv-bare-"
-START_TIMEOUT_SECONDS = 60.0
-TIMEOUT_SECONDS = 120
+START_TIMEOUT_SECONDS = 180.0
+TIMEOUT_SECONDS = 180
 _PART = "kvm-1"
 
 

@@ -15,7 +15,7 @@ from testbed.process import alive, wait_for
 
 PREFIX = "pv-booted-"
 BOOT_TIMEOUT_SECONDS = 300.0
-STOP_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 180.0
 _CONTROL_GROUPS = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup")
 
 # The overlay is mounted where nobody else sees it, and goes with the last process that does.

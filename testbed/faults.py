@@ -14,7 +14,7 @@ from typing import Self
 from testbed import owned
 from testbed.process import stopped, wait_for
 
-STOP_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 180.0
 CLOCK_SOURCE = Path(__file__).with_name("clock") / "shifted.c"
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "testbed"
 _DISK_PREFIX = "pv-disk-"

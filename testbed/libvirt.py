@@ -18,8 +18,8 @@ from testbed import owned
 from testbed.process import alive, program, wait_for
 
 PREFIX = "pv-libvirt-"
-START_TIMEOUT_SECONDS = 120.0
-STOP_TIMEOUT_SECONDS = 30.0
+START_TIMEOUT_SECONDS = 180.0
+STOP_TIMEOUT_SECONDS = 180.0
 CAPABILITIES = Path(__file__).parents[1] / ".cache/testbed/libvirt-capabilities"
 
 # What libvirt keeps under these paths is the host's own; each test host sees folders of its directory there instead.

@@ -16,7 +16,7 @@ from testbed.process import alive, wait_for
 PREFIX = "pv-net-"
 OUTSIDE = "outside"
 """The machine itself, as a part of the network: tests and load generators live there."""
-STOP_TIMEOUT_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 180.0
 _SUBNETS = 512  # 198.18.0.0/15 is set apart for tests between devices (RFC 2544): no site routes it
 _CUT = """\
 table bridge polyvisor {

@@ -15,8 +15,8 @@ from testbed import owned
 from testbed.process import alive, program, wait_for
 
 PREFIX = "pv-ovs-"
-START_TIMEOUT_SECONDS = 60.0
-STOP_TIMEOUT_SECONDS = 30.0
+START_TIMEOUT_SECONDS = 180.0
+STOP_TIMEOUT_SECONDS = 180.0
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 _DAEMONS = ("ovsdb-server", "ovs-vswitchd")
 

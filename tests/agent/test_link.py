@@ -17,7 +17,7 @@ from polyvisor.model.link import Beat, Held, Hold, Inventory, PlaceState, Report
 from polyvisor.operate.link import LinkDown, LinkRefused
 from tests.agent.server import Answer, FakeServer
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 HELD = Held(holds=(Hold(place="kvm1", role=Role.ACTIVE, epoch=4, lease_seconds=10.0),))
 REPORT = Report(operation_id="o1", epoch=3, outcome="done")
 

@@ -11,7 +11,7 @@ import msgspec
 from polyvisor.api.kit.edge import Edge
 from polyvisor.api.kit.log import Access
 
-_TIMEOUT_SECONDS = 60
+_TIMEOUT_SECONDS = 180
 
 
 class Answer:

@@ -11,7 +11,7 @@ import pytest
 import polyvisor
 from tests.clients.cloud import PROGRAM, RunningCloud
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 180
 
 
 def polyvisor_command(*words: str) -> subprocess.CompletedProcess[str]:

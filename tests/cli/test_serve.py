@@ -18,7 +18,7 @@ from polyvisor.store.database import Database
 from testbed.postgres import TestPostgres
 from tests.clients.cloud import PROGRAM
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 
 
 class Done(NamedTuple):

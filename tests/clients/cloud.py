@@ -18,8 +18,8 @@ ADMIN = "polyvisor-admin"
 MEMBER = "polyvisor"
 ROOT = Path(__file__).parents[2]
 PROGRAM = str(Path(sys.executable).parent / "polyvisor")
-START_TIMEOUT_SECONDS = 90
-STOP_TIMEOUT_SECONDS = 60
+START_TIMEOUT_SECONDS = 300
+STOP_TIMEOUT_SECONDS = 180
 _READY = "Polyvisor is up at "
 
 

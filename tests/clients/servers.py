@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.clients.cloud import ADMIN, RunningCloud
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 180
 IMAGE = "server-image"
 KEY = "server-key"
 

@@ -11,7 +11,7 @@ import pytest
 from testbed.vcenter import TestVcenter
 from tests.clients.cloud import ADMIN, RunningCloud
 
-_TIMEOUT_SECONDS = 120
+_TIMEOUT_SECONDS = 180
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 
 
 def race(number: int, act: Callable[[int], T]) -> list[T]:

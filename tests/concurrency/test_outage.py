@@ -24,7 +24,7 @@ from tests.api.compute.test_server import SERVERS
 from tests.api.identity.conftest import CHEAP
 from tests.databases import with_tables
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 AWAY = "The database does not answer at this moment. Try again in a few seconds."
 
 

@@ -13,7 +13,7 @@ from testbed.process import wait_for
 from tests.operate.cloud import Cloud
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 180
 SERVERS = 24
 
 # A server's control loop, and a worker, which share nothing with the other processes but database and estate.

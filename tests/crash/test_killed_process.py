@@ -20,7 +20,7 @@ from tests.clients.cloud import ADMIN, RunningCloud
 
 pytestmark = pytest.mark.xdist_group("killed_process")
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 180
 FLAVOR = "42"
 MOMENTS = ("before", "after")
 CASES = [

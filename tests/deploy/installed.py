@@ -11,7 +11,7 @@ from typing import Any
 from testbed.booted import Booted
 
 OPENSTACK = str(Path(sys.executable).parent / "openstack")
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 180
 SIMULATED = '[[hypervisor]]\nname = "simulated"\ndriver = "simulated"\nhosts = 2\n'
 
 

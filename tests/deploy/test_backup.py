@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.clients.cloud import ADMIN, RunningCloud
 
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 180
 
 
 def test_a_lost_data_directory_is_restored_from_a_backup_that_was_made_while_the_cloud_ran(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from testbed.audit import Ledger
 from tests.ha.disorder import DisorderedLink
 from tests.operate.cloud import Cloud
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 180.0
 SERVERS = 12
 ROOMY = SimulatedSettings(hosts=3, vcpus=8, memory_mib=8192, disk_gib=100, lost_reply_rate=0.1, seed=1)
 RATE = 0.15

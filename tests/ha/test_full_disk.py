@@ -16,7 +16,7 @@ from tests.clients.cloud import RunningCloud
 pytestmark = pytest.mark.xdist_group("ha")
 
 DISK_MIB = 24
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 180.0
 SERVERS = "/compute/v2.1/servers"
 
 

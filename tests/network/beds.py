@@ -10,7 +10,7 @@ from polyvisor.network.ovn.backend import OvnBackend
 from polyvisor.network.simulated.backend import SimulatedBackend
 from testbed.ovn import TestOvn
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 class Bed(Protocol):

@@ -19,7 +19,7 @@ from tests.operate.networks import put_network, put_port
 pytestmark = pytest.mark.xdist_group("ovn")
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.clients.cloud import PROGRAM, RunningCloud
 pytestmark = pytest.mark.xdist_group("ovn")
 
 CHILD = Path(__file__).with_name("local_ovn_child.py")
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 DAEMONS = {"ovsdb-server": 3, "ovs-vswitchd": 1, "ovn-northd": 1, "ovn-controller": 1}
 CONFIGURATION = """\
 [[network.physical]]

@@ -35,7 +35,7 @@ from tests.network.records import (
 
 pytestmark = pytest.mark.xdist_group("ovn")
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 EGRESS = [rule("out4", "open", "egress"), rule("out6", "open", "egress", ethertype="IPv6")]
 PING = rule("ping", "open", protocol="icmp")
 

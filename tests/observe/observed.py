@@ -15,7 +15,7 @@ from prometheus_client.samples import Sample
 from tests.clients.cloud import ADMIN, RunningCloud
 from tests.observe.receiver import Receiver
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 IMAGE = "observed-image"
 _CONFIG = """
 log_level = "debug"

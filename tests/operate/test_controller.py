@@ -14,7 +14,7 @@ from polyvisor.schedule.settings import ScheduleSettings
 from polyvisor.store.database import Database
 from tests.databases import with_tables
 
-_TIMEOUT_SECONDS = 60
+_TIMEOUT_SECONDS = 180
 
 
 def _only(database: Database) -> Control:

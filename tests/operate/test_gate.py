@@ -21,7 +21,7 @@ from polyvisor.operate.gate import Gate
 from polyvisor.operate.holding import BEAT_SECONDS, HOLD_SECONDS
 from tests.operate.cloud import Cloud
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 KIND = "host.forget_images"
 
 

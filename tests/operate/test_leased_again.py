@@ -17,7 +17,7 @@ from polyvisor.operate.definition import Operation as Definition
 from polyvisor.operate.link import LinkDown
 from polyvisor.operate.station import Station
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -26,7 +26,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MINE = "mine"
 OUTSIDE, WEB, DB = 100, 1, 2
 SWEEP_SECONDS = 60.0
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 class Steady:

@@ -16,7 +16,7 @@ from polyvisor.model.power import Power
 from polyvisor.operate.observer import Observer
 from polyvisor.operate.turned_off import TurnedOff
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 180
 
 
 class Told:

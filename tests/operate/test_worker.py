@@ -16,7 +16,7 @@ from polyvisor.operate.local_link import LocalLink
 from polyvisor.operate.station import Station
 from tests.operate.cloud import Cloud, replaced
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 
 
 @pytest.fixture

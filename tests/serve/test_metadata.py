@@ -26,7 +26,7 @@ from tests.api.metadata import crawl
 from tests.api.metadata.estate import Estate, uid
 from tests.databases import sqlite_url, with_tables
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 PROJECTS = ("red", "blue")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from polyvisor.serve.watched import Watched
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 
 
 @pytest.fixture

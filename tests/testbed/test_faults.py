@@ -13,7 +13,7 @@ import pytest
 
 from testbed.faults import Clock, Program, SmallDisk
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 TICKS = "import time\nfor n in range(100000): print(f'tick {n}.', flush=True); time.sleep(0.02)"
 TELLS = (
     "import datetime, sys, time\n"

@@ -14,7 +14,7 @@ from testbed.faults import Program
 from testbed.netns import OUTSIDE, Network
 
 PORT = 8000
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 SILENCE_SECONDS = 0.5
 KNOCK = "import socket, sys; socket.create_connection((sys.argv[1], 8000), float(sys.argv[2])).close()"
 LISTEN = "import socket, time; s = socket.create_server(('', 8000)); print('ready', flush=True); time.sleep(600)"

@@ -13,7 +13,7 @@ import pytest
 from testbed.postgres import PREFIX, TestPostgres
 from testbed.process import alive, wait_for
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 
 OWNER = """
 import time

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PRESENT_PROGRAM = (PROGRAM,)
 NEXT_PROGRAM = (sys.executable, "-m", "tests.upgrade.next_release")
 EXPANDED, CONTRACTED = "9001", "9002"
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 180
 _READY = "Polyvisor serves at "
 
 

@@ -32,7 +32,7 @@ from polyvisor.schedule.settings import ScheduleSettings
 from polyvisor.serve.agents_http import AgentsListener, OwnCertificate, bind_agents
 from tests.databases import with_tables
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 @dataclass

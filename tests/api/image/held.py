@@ -9,7 +9,7 @@ from typing import Any, Self
 from tests.api.client import Answer, ApiClient, Loop
 from tests.api.image.calls import put
 
-_TIMEOUT_SECONDS = 60
+_TIMEOUT_SECONDS = 180
 
 
 class HeldUpload:

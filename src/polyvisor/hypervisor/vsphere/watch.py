@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ from polyvisor.hypervisor.vsphere.session import Session
 log = logging.getLogger(__name__)
 WAIT_SECONDS = 25
 """How long one question waits on the server. It also keeps the session alive."""
+CLOSE_SECONDS = 10.0
+"""How long the end of the thread is waited for."""
 PAUSE_SECONDS = (1.0, 2.0, 5.0)
 """Between attempts to reach a server that is gone."""
 _PATHS = ["runtime.powerState", "runtime.connectionState", "runtime.host", "config.instanceUuid", "name"]
@@ -52,11 +55,14 @@ class Watcher:
     def close(self) -> None:
         """End the thread."""
         self._stop.set()
-        if self._collector is not None:
-            with contextlib.suppress(vmodl.MethodFault, HypervisorError):
-                self._collector.CancelWaitForUpdates()
-        if self._thread is not None:
-            self._thread.join(10)
+        until = time.monotonic() + CLOSE_SECONDS
+        # Again and again: what is cancelled right before the thread asks its question does not end that question.
+        while self._thread is not None and self._thread.is_alive() and time.monotonic() < until:
+            collector = self._collector
+            if collector is not None:
+                with contextlib.suppress(vmodl.MethodFault, HypervisorError):
+                    collector.CancelWaitForUpdates()
+            self._thread.join(0.2)
 
     def _run(self) -> None:
         failures = 0

@@ -120,7 +120,7 @@ def test_more_calls_than_links_wait_for_each_other(bed: KvmBed, monkeypatch: pyt
 def test_calls_that_hang_as_the_link_breaks_come_back(bed: KvmBed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEEPALIVE_SECONDS", 1)
     connection = Connection("kvm-1", bed.host.uri, timeout_seconds=120)
-    assert answers(connection)
+    wait_until(lambda: answers(connection), lambda: "it is not served")
     ready = threading.Barrier(7)
 
     def ask() -> None:

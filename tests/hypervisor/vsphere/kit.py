@@ -26,7 +26,7 @@ OTHER_CLOUD = "6d0f35c5-3c4f-4b0e-9d3e-1f0a4c1b7a02"
 PROJECT = "0123456789abcdef0123456789abcdef"
 MIB = 1 << 20
 INJECTIONS = "faults"
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 T = TypeVar("T")
 
 

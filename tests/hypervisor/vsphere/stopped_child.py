@@ -101,7 +101,7 @@ class StoppingAgent:
 def _state(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except OSError:  # it may also go between the opening of the file and the reading
         return "X"
 
 

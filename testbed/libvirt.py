@@ -140,7 +140,10 @@ class TestLibvirt:
     def guests(self) -> dict[str, int]:
         """The QEMU processes that run on this host: name of the guest to process id, with libvirtd up or down."""
         members = set(_members(self.directory))
-        found = {file.stem: int(file.read_text()) for file in (self.directory / "run/qemu").glob("*.pid")}
+        found = {}
+        for file in (self.directory / "run/qemu").glob("*.pid"):
+            with contextlib.suppress(OSError, ValueError):  # libvirt is just writing or removing it
+                found[file.stem] = int(file.read_text())
         # libvirtd's own process id lies there as well
         return {name: pid for name, pid in found.items() if pid in members and program(pid).startswith("qemu")}
 

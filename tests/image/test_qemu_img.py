@@ -22,7 +22,7 @@ def children() -> list[str]:
         try:
             if f"\nPPid:\t{os.getpid()}\n" in Path(f"/proc/{pid}/status").read_text():
                 found.append(Path(f"/proc/{pid}/cmdline").read_text())
-        except FileNotFoundError:
+        except OSError:
             continue
     return [command for command in found if "qemu-img" in command]
 

@@ -1,7 +1,9 @@
 """The KVM driver on a real libvirtd with real QEMU guests."""
 
 import contextlib
+import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +72,9 @@ class KvmBed(Bed):
     def traces(self) -> set[str]:
         # What starts with a dot is the host's own: the storage's mark, made when the host is first asked for.
         guests = (self.state_dir / "instances").glob("[!.]*")
-        seen = {str(path) for each in guests for path in (each, *each.rglob("*"))}
+        seen = {str(path) for each in guests for path in (each, *below(each))}
         for kept in ("lib/qemu", "etc/qemu", "run/qemu"):
-            seen |= {str(path) for path in (self.host.directory / kept).rglob("*") if path.name != "driver.pid"}
+            seen |= {str(path) for path in below(self.host.directory / kept) if path.name != "driver.pid"}
         link = self.host.connect()
         seen |= {f"guest {domain.UUIDString()}" for domain in link.listAllDomains()}
         link.close()
@@ -139,6 +141,12 @@ class KvmBed(Bed):
 
     def revive(self, driver: Driver) -> None:
         self.host.start()
+
+
+def below(top: Path) -> Iterator[Path]:
+    """All files and folders; what goes while it is listed is passed over, as `Path.rglob` would not do."""
+    for place, folders, names in os.walk(top):
+        yield from (Path(place, name) for name in (*folders, *names))
 
 
 def _cards(definition: str) -> list[str]:

@@ -1,6 +1,5 @@
 """What the tests of the vSphere driver share: specifications, images, waiting, and a person in vCenter."""
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -149,10 +148,11 @@ class Person:
         """All that lies on the datastores: "datastore1/folder/file", folders with a slash at the end."""
         found = []
         for top in sorted((self.vcenter.data_dir / "datastores").glob("*/*")):
-            for path in sorted(top.rglob("*")):
-                with contextlib.suppress(OSError):
-                    found.append(str(path.relative_to(top.parent)) + ("/" if path.is_dir() else ""))
-        return found
+            # What goes while it is listed is passed over, as `Path.rglob` would not do.
+            for place, folders, names in os.walk(top):
+                found += [str(Path(place, name).relative_to(top.parent)) + "/" for name in folders]
+                found += [str(Path(place, name).relative_to(top.parent)) for name in names]
+        return sorted(found)
 
 
 class NoImages:

@@ -180,6 +180,15 @@ class AgentCloud:
         with sqlite3.connect(f"file:{estate}?mode=ro", uri=True) as sql:
             return sorted(row[0] for row in sql.execute("SELECT server_id FROM guest"))
 
+    def is_free(self, place: str, before: AgentProcess) -> bool:
+        """Whether nobody holds a place, or another one than the agent that held it before."""
+        with sqlite3.connect(f"file:{self.server.data / 'polyvisor.db'}?mode=ro", uri=True) as sql:
+            [(name, held_until)] = sql.execute(
+                "SELECT agent.name, held_until FROM place JOIN agent ON agent.id = place.agent_id WHERE place.name = ?",
+                (place,),
+            )
+        return bool(name != before.name or held_until <= time.time() * 1_000_000)
+
     def steps_at_work(self) -> list[str]:
         """Names of the agents' operations that are leased just now."""
         with sqlite3.connect(f"file:{self.server.data / 'polyvisor.db'}?mode=ro", uri=True) as sql:

@@ -25,14 +25,14 @@ class TestChassis:
         self.directory = ovn.directory / name
         self._ovn = ovn
         self.guests: list[TestGuest] = []
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         """Bring it up; return when OVN knows it."""
         self.directory.mkdir()
         database = self.directory / "conf.db"
         run(["ovsdb-tool", "create", str(database), "/usr/share/openvswitch/vswitch.ovsschema"])
-        self._spawn("ovsdb-server", f"--remote=punix:{self.directory}/db.sock", str(database))
-        self._ovn.wait_for((self.directory / "db.sock").exists, f"{self.name}-ovsdb-server")
+        self._spawn("ovsdb-server")
         self.vsctl("--no-wait", "init")
         settings = {
             "system-id": self.name,
@@ -47,13 +47,26 @@ class TestChassis:
         self.vsctl(
             "--no-wait", "set", "open", ".", *(f'external_ids:{key}="{value}"' for key, value in settings.items())
         )
-        self._spawn("ovs-vswitchd", f"unix:{self.directory}/db.sock")
+        self._spawn("ovs-vswitchd")
         self._bridges()
-        self._spawn("ovn-controller", f"unix:{self.directory}/db.sock")
+        self._spawn("ovn-controller")
         self._ovn.wait_for(
             lambda: self.name in self._ovn.sbctl("--bare", "--columns=name", "list", "Chassis"),
             f"{self.name}-ovn-controller",
         )
+
+    def kill(self, program: str) -> None:
+        """End "ovsdb-server", "ovs-vswitchd" or "ovn-controller" here as a crash does (SIGKILL)."""
+        self._daemons[program].kill()
+        self._daemons[program].wait()
+
+    def start_again(self, program: str) -> None:
+        """Start what was killed; return when it answers."""
+        self._spawn(program)
+        if program == "ovs-vswitchd":
+            # Which returns when the switch has done what its database says; its bridges may be new devices then.
+            self.vsctl("set", "open", ".", f"external_ids:started={self._daemons[program].pid}")
+            self._address_underlay()
 
     def vsctl(self, *arguments: str) -> str:
         """What `ovs-vsctl` prints. Raises ChildProcessError."""
@@ -119,19 +132,28 @@ class TestChassis:
             *("--", "add-br", "br-phy", "--", "set", "bridge", "br-phy", netdev, f"other_config:hwaddr={mac}"),
             *("--", "add-port", "br-phy", "eth0"),
         )
+        self._address_underlay()
+
+    def _address_underlay(self) -> None:
         within = ["ip", "netns", "exec", self.namespace]
         run([*within, "ip", "addr", "flush", "dev", "eth0"])
-        run([*within, "ip", "addr", "add", f"{self.address}/24", "dev", "br-phy"])
+        run([*within, "ip", "addr", "replace", f"{self.address}/24", "dev", "br-phy"])
         for device in ("br-phy", "br-ex"):
             run([*within, "ip", "link", "set", device, "up"])
         for device in ("eth0", "br-phy"):
             run([*within, "ethtool", "-K", device, "tx", "off"])
 
-    def _spawn(self, program: str, *arguments: str) -> None:
+    def _spawn(self, program: str) -> None:
+        socket = self.directory / "db.sock"
+        database = (f"--remote=punix:{socket}", str(self.directory / "conf.db"))
+        arguments = database if program == "ovsdb-server" else (f"unix:{socket}",)
         # ovn-controller finds that place by OVN_RUNDIR alone.
         control = [] if program == "ovn-controller" else [f"--unixctl={self.directory}/{program}.ctl"]
         command = ["ip", "netns", "exec", self.namespace, program, *arguments, *control]
-        self._ovn.spawn(f"{self.name}-{program}", command, self.directory)
+        if program == "ovsdb-server":
+            socket.unlink(missing_ok=True)
+        self._daemons[program] = self._ovn.spawn(f"{self.name}-{program}", command, self.directory)
+        self._ovn.wait_for(socket.exists, f"{self.name}-{program}")
 
 
 def _interface(port_id: str) -> str:

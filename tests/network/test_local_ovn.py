@@ -149,9 +149,10 @@ def test_a_switch_that_runs_is_used_and_what_it_was_told_is_kept(machine: Machin
     assert external_id(machine, "system-id") == "theirs"
     assert external_id(machine, "ovn-encap-ip") == "192.0.2.7"
     assert external_id(machine, "ovn-bridge-mappings") == "physnet1:br-physnet1,theirs:br-theirs"
+    assert external_id(machine, "ovn-ofctrl-wait-before-clear") == "1000"
     machine.stop(data)
     assert machine.running() == before
-    assert external_id(machine, "ovn-remote") == ""
+    assert external_id(machine, "ovn-remote") == external_id(machine, "ovn-ofctrl-wait-before-clear") == ""
 
 
 def test_the_machines_own_ovn_is_used(machine: Machine, tmp_path: Path) -> None:

@@ -16,6 +16,17 @@ OWNER = "polyvisor_owner"
 """In external_ids: whose chassis this machine is, where it became one by us."""
 KERNEL, USERSPACE = "system", "netdev"
 _TRIAL = "pv-trial"
+_BEFORE_CLEAR_MILLISECONDS = 1000
+"""How long an ovn-controller that starts learns what flows there are to be before it clears those that it finds: else
+guests may lose packets after a crash."""
+_OURS = (
+    "ovn-remote",
+    "ovn-encap-type",
+    "ovn-encap-ip",
+    "ovn-bridge-datapath-type",
+    "ovn-bridge",
+    "ovn-ofctrl-wait-before-clear",
+)
 
 
 class Wanted(Record):
@@ -51,6 +62,7 @@ class Chassis:
             "ovn-encap-ip": _address(),
             "ovn-bridge-datapath-type": datapath,
             "ovn-bridge": self._wanted.integration_bridge,
+            "ovn-ofctrl-wait-before-clear": str(_BEFORE_CLEAR_MILLISECONDS),
         }
         if ids.get(OWNER) != owner:
             ours = {key: value for key, value in ours.items() if key not in ids}
@@ -67,8 +79,7 @@ class Chassis:
     def leave(self, owner: str) -> None:
         """Be no chassis any longer, where it became one by us."""
         if self._ids().get(OWNER) == owner:
-            keys = ("ovn-remote", "ovn-encap-type", "ovn-encap-ip", "ovn-bridge-datapath-type", "ovn-bridge")
-            self._vsctl("--no-wait", "remove", "Open_vSwitch", ".", "external_ids", *keys, OWNER)
+            self._vsctl("--no-wait", "remove", "Open_vSwitch", ".", "external_ids", *_OURS, OWNER)
 
     def raise_bridges(self) -> None:
         """Let the machine itself speak on the bridges of its physical networks: after each start of ovs-vswitchd."""

@@ -1,0 +1,33 @@
+"""A keeper of networks in a process of its own, to be killed: python -m tests.network.keeper_child DATABASE NB SB."""
+
+import signal
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+
+from polyvisor.model.network_settings import NetworkSettings
+from polyvisor.network.ovn.backend import OvnBackend
+from polyvisor.operate.network_keeper import NetworkKeeper
+from polyvisor.serve.logs import log_to_stderr
+from polyvisor.store.database import Database
+
+
+def main(url: str, northbound: str, southbound: str) -> None:
+    """Until SIGTERM."""
+    log_to_stderr("info", "text", {})
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    settings = NetworkSettings(backend="ovn", ovn_northbound=northbound, ovn_southbound=southbound)
+    database = Database(url)
+    backend = OvnBackend(settings)
+    keeper = NetworkKeeper(database, backend, lambda: datetime.now(UTC), time.monotonic, settings.sweep_seconds)
+    keeper.start()
+    while not stopping.wait(0.1):
+        backend.wake()  # SQLite tells no other process of a commit
+    keeper.stop()
+    database.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

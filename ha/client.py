@@ -23,9 +23,19 @@ class Refused(Exception):
 class Client:
     """One user of the cloud. Not for several threads at once."""
 
-    def __init__(self, urls: Sequence[str], user: str, password: str, project: str, authority: str | bool) -> None:
-        """`authority`: the PEM file that signs the servers' certificates, or False to check none."""
+    def __init__(
+        self,
+        urls: Sequence[str],
+        user: str,
+        password: str,
+        project: str,
+        authority: str | bool,
+        patience_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        """`authority`: the PEM file that signs the servers' certificates, or False to check none; `patience_seconds`:
+        how long each answer is waited for."""
         self._urls = list(urls)
+        self._patience_seconds = patience_seconds
         self._auth = (user, password, project)
         self._session = requests.Session()
         self._session.trust_env = False
@@ -65,7 +75,7 @@ class Client:
         return str(answer.headers["X-Subject-Token"])
 
     def _send(self, method: str, path: str, **more: Any) -> requests.Response:
-        timeout = (CONNECT_SECONDS, ANSWER_SECONDS)
+        timeout = (CONNECT_SECONDS, self._patience_seconds)
         try:
             answer = self._session.request(method, self._urls[0] + path, timeout=timeout, **more)
         except requests.RequestException as error:

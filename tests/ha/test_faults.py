@@ -12,7 +12,7 @@ import pytest
 from ha import faults, story
 from ha.cloud import Cloud
 from ha.database import Databases
-from ha.fault import CUT_OFF, KILLED, STOPPED, Fault, Scene
+from ha.fault import CUT_OFF, KILLED, PATIENCE_SECONDS, STOPPED, Fault, Scene
 from ha.faults import ActiveAgentFault, ClockFault, DatabaseFault, HostFault, PartitionFault, ServerFault
 from ha.holds import HoldsWatch
 from ha.load import Load, Wish
@@ -29,6 +29,8 @@ HOUR = 3600
 FLAVOR = "42"
 USERS = 3
 PAUSE_SECONDS = 0.4
+SLOWNESS = 4
+"""How many times what is promised a loaded machine may take: `make ha` measures the promise itself."""
 FAULTS: tuple[Fault, ...] = (
     ServerFault("server-1", KILLED),
     ServerFault("server-2", STOPPED),
@@ -76,7 +78,8 @@ def test_after_a_fault_under_load_all_books_are_right(scene: Scene, fault: Fault
     story.tell(0, 0, outcome)
     assert outcome.complaints == []
     assert outcome.requests > 0
-    assert not outcome.too_slow, f"{fault.title}: {outcome.takeover_seconds:.1f} s"
+    most_seconds = SLOWNESS * (fault.limit_seconds or PATIENCE_SECONDS)
+    assert outcome.takeover_seconds < most_seconds, f"{fault.title}: {outcome.takeover_seconds:.1f} s"
 
 
 def test_the_schedule_of_faults_follows_from_the_seed_alone(scene: Scene) -> None:

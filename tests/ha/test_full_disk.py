@@ -38,7 +38,7 @@ def cloud(disk: SmallDisk) -> Iterator[RunningCloud]:
 def client(cloud: RunningCloud) -> Client:
     text = Path(cloud.clouds_file).read_text().partition("\n")[2]
     auth = json.loads(text)["clouds"]["polyvisor-admin"]["auth"]
-    return Client([cloud.url], auth["username"], auth["password"], auth["project_name"], False)
+    return Client([cloud.url], auth["username"], auth["password"], auth["project_name"], False, PATIENCE_SECONDS)
 
 
 def test_a_full_disk_loses_nothing_that_was_promised(cloud: RunningCloud, disk: SmallDisk) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from ha import certificate, proxy
-from ha.client import Client, NoAnswer, insist
+from ha.client import ANSWER_SECONDS, Client, NoAnswer, insist
 from testbed.faults import Clock, Program
 from testbed.netns import Network
 
@@ -147,13 +147,13 @@ class Cloud:
             alone.close()
         return found
 
-    def client(self, user: str = "demo") -> Client:
-        """A new client of one of the two first users, "demo" or "admin"."""
+    def client(self, user: str = "demo", *, patience_seconds: float = ANSWER_SECONDS) -> Client:
+        """A new client of one of the two first users, "demo" or "admin", that waits so long for an answer."""
         if not self._passwords:
             clouds = (self.folder / self.servers[0] / "clouds.yaml").read_text().partition("\n")[2]
             found = json.loads(clouds)["clouds"]
             self._passwords = {each["auth"]["username"]: each["auth"]["password"] for each in found.values()}
-        return Client(self.urls, user, self._passwords[user], user, self._authority)
+        return Client(self.urls, user, self._passwords[user], user, self._authority, patience_seconds)
 
     def wait_for_hosts(self, count: int) -> None:
         """Until so many hypervisors are up. Raises TimeoutError."""
@@ -172,7 +172,7 @@ class Cloud:
 
     def allow(self, servers: int) -> None:
         """Raise the quota of the project "demo" to so many servers."""
-        admin = self.client("admin")
+        admin = self.client("admin", patience_seconds=COMMAND_SECONDS)
         [project] = admin.ask("GET", "/identity/v3/projects?name=demo").json()["projects"]
         quota = {"instances": servers, "cores": servers, "ram": servers * 1024}
         admin.ask("PUT", f"/compute/v2.1/os-quota-sets/{project['id']}", {"quota_set": quota})
@@ -180,7 +180,7 @@ class Cloud:
 
     def upload_image(self, name: str, content: bytes, **properties: str) -> str:
         """A public raw image; returns its id."""
-        admin = self.client("admin")
+        admin = self.client("admin", patience_seconds=COMMAND_SECONDS)
         described = {"name": name, "disk_format": "raw", "container_format": "bare", "visibility": "public"}
         image = admin.ask("POST", "/image/v2/images", {**described, **properties}).json()
         octets = {"Content-Type": "application/octet-stream"}

@@ -44,6 +44,8 @@ agent_place = Table(
 _rows = Records(agent, Agent)
 _place_columns = [agent_place.c[name] for name in AgentPlace.__struct_fields__]
 _many = _rows.select.where(agent.c.id.in_(bindparam("ids", expanding=True))).order_by(agent.c.id)
+_many_held = _many.with_for_update(key_share=True)
+_as_it_is = _rows.select.where(agent.c.id == bindparam("id"))
 _seen = (
     update(agent)
     .where(agent.c.id == bindparam("of"))
@@ -72,7 +74,8 @@ class Agents:
 
     def find(self, id: str) -> Agent | None:
         """One agent by its id, as it is now: it is not kept so."""
-        return _rows.first(self._sql, agent.c.id == id)
+        row = self._sql.execute(_as_it_is, {"id": id}).first()
+        return None if row is None else _rows.of(row)
 
     def find_named(self, name: str) -> Agent | None:
         """One agent by its name."""
@@ -92,7 +95,7 @@ class Agents:
 
     def many(self, ids: Collection[str], *, lock: bool = True) -> dict[str, Agent]:
         """Those of `ids` that exist, by id; with `lock`, to be written in this transaction."""
-        statement = _many.with_for_update(key_share=True) if lock else _many
+        statement = _many_held if lock else _many
         return {row.id: _rows.of(row) for row in self._sql.execute(statement, {"ids": list(ids)})} if ids else {}
 
     def seen(self, records: Iterable[Agent]) -> None:

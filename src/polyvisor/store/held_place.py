@@ -32,6 +32,8 @@ _FIELDS = HeldPlace.__struct_fields__
 _CHANGING = ("driver", "holder", "agent_id", "epoch", "held_until", "seen_at")
 _all = select(*[place.c[name] for name in _FIELDS]).order_by(place.c.name)
 _many = _all.where(place.c.name.in_(bindparam("names", expanding=True)))
+_many_held = _many.with_for_update(key_share=True)
+_many_kept = _many.with_for_update(read=True)
 _concerned = _all.where(
     or_(
         place.c.name.in_(bindparam("names", expanding=True)),
@@ -53,15 +55,14 @@ class HeldPlaces:
 
     def find(self, name: str, *, lock: bool = False) -> HeldPlace | None:
         """One place; with `lock` nobody else changes it before this transaction ends."""
-        statement = _many.with_for_update(key_share=True) if lock else _many
-        row = self._sql.execute(statement, {"names": [name]}).first()
+        row = self._sql.execute(_many_held if lock else _many, {"names": [name]}).first()
         return None if row is None else HeldPlace(**row._mapping)
 
     def many(self, names: Collection[str]) -> dict[str, HeldPlace]:
         """Those of `names` that exist, by name; nobody gives them to another before this transaction ends."""
         if not names:
             return {}
-        found = self._sql.execute(_many.with_for_update(read=True), {"names": sorted(names)})
+        found = self._sql.execute(_many_kept, {"names": sorted(names)})
         return {row.name: HeldPlace(**row._mapping) for row in found}
 
     def concerned(self, names: Collection[str], holders: Collection[str]) -> dict[str, HeldPlace]:

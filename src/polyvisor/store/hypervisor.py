@@ -24,6 +24,15 @@ _live = select(*_COLUMNS).where(host.c.gone.is_(False))
 
 _several = select(agent_place.c.place).group_by(agent_place.c.place).having(func.count() > 1)
 _shared = select(host.c.name).where(host.c.place.in_(_several))
+_automatic = (
+    select(aggregate_host.c.host, aggregate.c.metadata, aggregate.c.created_at, aggregate.c.updated_at)
+    .join(aggregate, aggregate.c.id == aggregate_host.c.aggregate_id)
+    .where(
+        type_coerce(aggregate.c.metadata, Text).contains(EVACUATE_KEY, autoescape=True),
+        aggregate_host.c.host.not_in(_shared),
+    )
+)
+_places_up = select(host.c.place).where(host.c.gone.is_(False), host.c.state == HostState.UP).distinct()
 
 
 class Hypervisors:
@@ -72,8 +81,7 @@ class Hypervisors:
 
     def places_up(self) -> frozenset[str]:
         """The places that some host of theirs counts as up. One statement."""
-        up = select(host.c.place).where(host.c.gone.is_(False), host.c.state == HostState.UP)
-        return frozenset(self._sql.execute(up.distinct()).scalars())
+        return frozenset(self._sql.execute(_places_up).scalars())
 
     def automatic(self) -> dict[str, tuple[datetime, bool]]:
         """The hosts that aggregates let be evacuated automatically: by host, since when that may be so, and whether
@@ -81,17 +89,9 @@ class Hypervisors:
 
         Hosts that several agents may serve are left out: one that is cut off cannot know whether another has its place.
         """
-        statement = (
-            select(aggregate_host.c.host, aggregate.c.metadata, aggregate.c.created_at, aggregate.c.updated_at)
-            .join(aggregate, aggregate.c.id == aggregate_host.c.aggregate_id)
-            .where(
-                type_coerce(aggregate.c.metadata, Text).contains(EVACUATE_KEY, autoescape=True),
-                aggregate_host.c.host.not_in(_shared),
-            )
-        )
         found: dict[str, tuple[datetime, bool]] = {}
         manual = set()
-        for name, metadata, created_at, updated_at in self._sql.execute(statement):
+        for name, metadata, created_at, updated_at in self._sql.execute(_automatic):
             if metadata.get(EVACUATE_KEY) != AUTOMATIC:
                 manual.add(name)
                 continue

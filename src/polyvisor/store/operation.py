@@ -101,6 +101,11 @@ _due = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
+_under_way = (
+    select(*_COLUMNS)
+    .where(operation.c.state.in_(_LIVE), operation.c.kind.in_(bindparam("kinds", expanding=True)))
+    .order_by(operation.c.number)
+)
 _cancelled = (
     select(*_COLUMNS)
     .where(
@@ -149,6 +154,17 @@ _leased = (
     .order_by(operation.c.id)
     .with_for_update()
 )
+_renew = (
+    update(operation)
+    .where(operation.c.id.in_(bindparam("ids", expanding=True)))
+    .values(lease_until=bindparam("until", type_=Moment))
+)
+_owned = select(*_COLUMNS).where(
+    operation.c.state.in_(_LIVE),
+    operation.c.place.in_(bindparam("places", expanding=True)),
+    operation.c.lease_owner.in_(bindparam("owners", expanding=True)),
+)
+_busy_targets = select(operation.c.target_id).where(operation.c.state.in_((*UNFINISHED, OperationState.STUCK)))
 _note_progress = (
     update(operation)
     .where(operation.c.id == bindparam("of"))
@@ -262,6 +278,10 @@ class Operations:
         statement = to_change(self._sql, _cancelled, skip_locked=True)
         return [_record(row) for row in self._sql.execute(statement, {"now": now, "most": most})]
 
+    def under_way(self, kinds: Collection[str]) -> list[Operation]:
+        """Those of these kinds that are being done or undone, the oldest first."""
+        return [_record(row) for row in self._sql.execute(_under_way, {"kinds": sorted(kinds)})]
+
     def next_due(self, places: Sequence[str]) -> datetime | None:
         """When the next step at `places` is due (a leased one: when its lease runs out); None when there is none."""
         rows = self._sql.execute(_next_due, {"places": list(places), "most": 100}).all()
@@ -297,7 +317,7 @@ class Operations:
     def renew(self, ids: Sequence[str], until: datetime) -> None:
         """Prolong leases whose owners are known to be alive."""
         if ids:
-            self._sql.execute(update(operation).where(operation.c.id.in_(ids)).values(lease_until=until))
+            self._sql.execute(_renew, {"ids": list(ids), "until": until})
 
     def note_progress(self, told: dict[str, tuple[float, str]]) -> None:
         """How far running steps are: id → (fraction from 0 to 1, of what), in one statement."""
@@ -307,10 +327,8 @@ class Operations:
 
     def owned(self, owners: Collection[str], places: Collection[str]) -> list[Operation]:
         """The operations whose due step at one of `places` one of `owners` has leased."""
-        statement = select(*_COLUMNS).where(
-            operation.c.state.in_(_LIVE), operation.c.place.in_(places), operation.c.lease_owner.in_(owners)
-        )
-        return [_record(row) for row in self._sql.execute(statement)]
+        found = self._sql.execute(_owned, {"places": sorted(places), "owners": sorted(owners)})
+        return [_record(row) for row in found]
 
     def lose_leases(self, places: Collection[str], now: datetime) -> int:
         """Take back every lease at `places`, which have gone to other processes: those steps are due again at once."""
@@ -323,8 +341,7 @@ class Operations:
 
     def busy_targets(self) -> frozenset[str]:
         """Ids of all that an unfinished or stuck operation works on."""
-        statement = select(operation.c.target_id).where(operation.c.state.in_((*UNFINISHED, OperationState.STUCK)))
-        return frozenset(self._sql.execute(statement).scalars())
+        return frozenset(self._sql.execute(_busy_targets).scalars())
 
     def set_args(self, id: str, args: Any) -> None:
         """Replace the arguments: what was secret in them is no longer needed."""

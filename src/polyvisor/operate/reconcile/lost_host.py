@@ -25,9 +25,8 @@ _LIVE = (OperationState.RUNNING, OperationState.UNWINDING)
 
 def sweep(store: Store, now: datetime) -> list[str]:
     """Returns the ids of the operations that were turned round. One statement where none is under way."""
-    rows = [row for kind in _KINDS for row in store.operation.list(states=_LIVE, kind=kind, limit=1000)]
     turned = []
-    for found in rows:
+    for found in store.operation.under_way(_KINDS):
         if _is_lost(store, found, now):
             row = store.operation.get(found.id)
             if row.place != found.place or row.lease_epoch != found.lease_epoch or not _is_lost(store, row, now):

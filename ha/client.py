@@ -33,7 +33,7 @@ class Client:
         patience_seconds: float = ANSWER_SECONDS,
     ) -> None:
         """`authority`: the PEM file that signs the servers' certificates, or False to check none; `patience_seconds`:
-        how long each answer is waited for."""
+        how long each answer is waited for, and a connection in proportion."""
         self._urls = list(urls)
         self._patience_seconds = patience_seconds
         self._auth = (user, password, project)
@@ -75,7 +75,7 @@ class Client:
         return str(answer.headers["X-Subject-Token"])
 
     def _send(self, method: str, path: str, **more: Any) -> requests.Response:
-        timeout = (CONNECT_SECONDS, self._patience_seconds)
+        timeout = (CONNECT_SECONDS * self._patience_seconds / ANSWER_SECONDS, self._patience_seconds)
         try:
             answer = self._session.request(method, self._urls[0] + path, timeout=timeout, **more)
         except requests.RequestException as error:

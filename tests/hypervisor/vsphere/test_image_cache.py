@@ -13,7 +13,7 @@ from pyVmomi import vim
 
 from polyvisor.hypervisor import config_drive
 from polyvisor.hypervisor.driver import Cancelled, HypervisorError, Unreachable
-from polyvisor.hypervisor.vsphere import datastore_lock
+from polyvisor.hypervisor.vsphere import datastore_lock, image_upload
 from polyvisor.hypervisor.vsphere.driver import VsphereDriver
 from polyvisor.hypervisor.vsphere.image_cache import Ready
 from polyvisor.model.image import ImageRef
@@ -90,6 +90,18 @@ def test_many_threads_that_ask_at_once_upload_once(driver: VsphereDriver, host: 
         found = list(pool.map(lambda _: driver.prepare_image(host, image.ref, image, ignore), range(6)))
     assert found == ["datastore1"] * 6
     assert (driver.images.uploads, image.fetched) == (1, 1)
+
+
+@pytest.mark.parametrize("answers", [[{"state": "ready"}, None], [{"state": "ready"}, {}], [None], [{}]])
+def test_a_lease_that_ends_while_it_is_asked_for_is_tried_again(
+    answers: list[dict[str, Any] | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another agent has ended our session, or vCenter the lease."""
+    monkeypatch.setattr(image_upload, "read", lambda *_: answers.pop(0))
+    anything: Any = None
+    with pytest.raises(Unreachable, match="tried again"):
+        image_upload._ready(anything, anything)
+    assert answers == []
 
 
 @pytest.mark.parametrize("left", ["image.vmdk", "ready.json of other bytes"])

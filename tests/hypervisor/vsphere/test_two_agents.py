@@ -88,8 +88,9 @@ def moments_of(pair: Pair, spec: GuestSpec) -> list[int]:
 
 
 def check_refused(ended: Ended, moment: int) -> None:
-    """The one that was woken up has said that it may do no more, unless that was its last word anyway."""
-    done = not ended.error and ended.moments <= moment + 1
+    """The one that was woken up has said that it may do no more, unless that was its last word anyway: then it may
+    have ended well, or have been told that what it asked for is gone."""
+    done = ended.moments <= moment + 1 and (not ended.error or ended.error.startswith("Unreachable"))
     assert ended.error.startswith("Fenced") or done, (moment, ended)
 
 

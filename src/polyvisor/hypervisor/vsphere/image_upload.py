@@ -106,10 +106,13 @@ def _ready(session: Session, lease: Any) -> Any:
             props = read(session, lease, ["state", "error"]) or {}
         state = props.get("state")
         if state == "ready":
-            found = read(session, lease, ["info"]) or {}
-            return found["info"]
+            with translated("follow the lease of an upload"):
+                info = (read(session, lease, ["info"]) or {}).get("info")
+            if info is not None:
+                return info
+            state = None  # it ended after we had asked
         if state == "error":
-            raise told("take the upload of an image", props["error"])
+            raise told("take the upload of an image", props.get("error"))
         if state is None or time.monotonic() > deadline:
             raise Unreachable("vSphere does not get ready for the upload of an image; it is tried again.")
         time.sleep(0.1)

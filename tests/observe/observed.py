@@ -67,9 +67,19 @@ class ObservedCloud(RunningCloud):
         return str(found[-1])
 
     def scrape(self, *, as_openmetrics: bool = False) -> list[Sample]:
-        """Every sample of /metrics, by the client library's own parser."""
+        """Every sample of /metrics, by the client library's own parser, once the store was read in time for it."""
+        found: list[Sample] = []
+
+        def whole() -> bool:
+            found[:] = self._scrape(as_openmetrics)
+            return any(sample.name == "polyvisor_store_readable" and sample.value == 1 for sample in found)
+
+        wait_for(whole, "the store is read in time")
+        return found
+
+    def _scrape(self, as_openmetrics: bool) -> list[Sample]:
         accept = "application/openmetrics-text; version=1.0.0" if as_openmetrics else "text/plain"
-        answer = requests.get(self.metrics_url, headers={"Accept": accept}, timeout=30)
+        answer = requests.get(self.metrics_url, headers={"Accept": accept}, timeout=PATIENCE_SECONDS)
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith(accept.partition(";")[0])
         parse = openmetrics if as_openmetrics else prometheus
@@ -82,9 +92,13 @@ class ObservedCloud(RunningCloud):
                 return float(sample.value)
         return None
 
+    def becomes(self, wanted: float, name: str, **labels: str) -> None:
+        """Wait until a sample has this value: what is counted is counted a moment after it happened."""
+        wait_for(lambda: self.value(name, **labels) == wanted, f"{name} {labels} is {wanted}")
+
     def lines(self) -> Iterator[dict[str, Any]]:
-        """The lines of the log."""
-        for line in self.logged().splitlines():
+        """The lines of the log, but for one that is just being written."""
+        for line in self.logged().rpartition("\n")[0].splitlines():
             if line.startswith("{"):
                 yield json.loads(line)
 

@@ -95,15 +95,13 @@ def test_a_server_and_its_agents_tell_of_one_work(watched: Watched) -> None:
     server = asked.json()["server"]["id"]
     eventually(lambda: sdk.compute.get_server(server).status == "ACTIVE", "the server is ACTIVE")
 
-    def whole() -> bool:
-        names = [span.name for span in watched.receiver.spans(trace)]
-        return "server.create" in names and "server.create boot" in names
-
-    eventually(whole, "the trace is whole")
+    steps = ("claim", "make", "boot", "finish")
+    wanted = {"POST /servers", "server.create", *(f"server.create {name}" for name in steps)}
+    eventually(lambda: wanted <= {span.name for span in watched.receiver.spans(trace)}, "the trace is whole")
     spans = {span.name: span for span in watched.receiver.spans(trace)}
     request, operation = spans["POST /servers"], spans["server.create"]
     assert (request.parent, operation.parent) == (caller, request.id)
-    by_service = {name: spans[f"server.create {name}"].service for name in ("claim", "make", "boot", "finish")}
+    by_service = {name: spans[f"server.create {name}"].service for name in steps}
     assert by_service == {
         "claim": "polyvisor-server", "make": "polyvisor-agent", "boot": "polyvisor-agent", "finish": "polyvisor-server",
     }  # fmt: skip

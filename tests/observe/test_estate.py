@@ -66,6 +66,11 @@ def keep(database: Database, *hosts: Host) -> None:
         store.connection.execute(insert(host_table), rows)
 
 
+def estate_of(database: Database, most_hosts: int = 10) -> Estate:
+    """It waits for the store as long as a slow machine needs."""
+    return Estate(database, lambda: NOW, most_hosts, patience_seconds=180)
+
+
 def told(estate: Estate) -> dict[tuple[Any, ...], float]:
     """(name, label values …) → value."""
     return {
@@ -95,7 +100,7 @@ def test_registering_it_reads_nothing(database: Database) -> None:
 
 def test_a_scrape_takes_few_statements_whatever_the_size(database: Database) -> None:
     """10,000 hosts: no more statements than for none, and no series for each of them."""
-    estate = Estate(database, lambda: NOW, most_hosts=2000, patience_seconds=60)
+    estate = estate_of(database, most_hosts=2000)
     told(estate)
     seen = statements(database)
     told(estate)
@@ -113,7 +118,7 @@ def test_a_scrape_takes_few_statements_whatever_the_size(database: Database) -> 
 
 
 def test_hosts_and_capacity(database: Database) -> None:
-    estate = Estate(database, lambda: NOW, most_hosts=10)
+    estate = estate_of(database)
     keep(database, a_host(1), a_host(2, enabled=False), a_host(3, state=HostState.DOWN))
     found = told(estate)
     assert [found["polyvisor_hosts", "kvm", state] for state in ("up", "disabled", "down")] == [1, 1, 1]
@@ -129,7 +134,7 @@ def test_hosts_and_capacity(database: Database) -> None:
 
 def test_a_change_is_told_at_the_next_scrape(database: Database) -> None:
     """Hosts are remembered between scrapes: what changed, came or went is not."""
-    estate = Estate(database, lambda: NOW, most_hosts=10)
+    estate = estate_of(database)
     keep(database, a_host(1), a_host(2))
     assert told(estate)["polyvisor_host_up", "kvm-1", "kvm"] == 1
     with database.write() as store:
@@ -173,7 +178,7 @@ def agents(database: Database) -> None:
 
 def test_places_and_agents(database: Database) -> None:
     agents(database)
-    found = told(Estate(database, lambda: NOW, most_hosts=10))
+    found = told(estate_of(database))
     assert found["polyvisor_place_held", "vc1", "vsphere", "agent-one"] == 1
     assert found["polyvisor_place_held", "vc3", "vsphere", ""] == 0
     assert found["polyvisor_place_hold_seconds", "vc1"] == 7
@@ -191,7 +196,7 @@ def test_places_and_agents(database: Database) -> None:
 def test_certificates(database: Database) -> None:
     agents(database)
     authority.ensure(database, NOW)
-    found = told(Estate(database, lambda: NOW, most_hosts=10))
+    found = told(estate_of(database))
     assert found["polyvisor_agent_certificate_seconds", "agent-one"] == 20 * 86400
     assert found["polyvisor_authority_seconds",] > 9 * 365 * 86400
 
@@ -222,7 +227,7 @@ def test_operations_and_their_steps(database: Database) -> None:
     with database.write() as store:
         for row in rows:
             store.connection.execute(insert(operation_table), row)
-    found = told(Estate(database, lambda: NOW, most_hosts=10))
+    found = told(estate_of(database))
     states = ("running", "unwinding", "waiting", "stuck")
     assert [found["polyvisor_operations", "server.create", state] for state in states] == [3, 1, 1, 1]
     assert found["polyvisor_operations", "server.delete", "running"] == 0
@@ -251,6 +256,6 @@ def test_a_database_that_hangs_holds_up_no_scrape(tmp_path: Any) -> None:
     for _ in range(3):
         assert told(estate) == {("polyvisor_store_readable",): 0}
     database.let_go.set()
-    patient = Estate(database, lambda: NOW, most_hosts=10, patience_seconds=60)
+    patient = estate_of(database)
     assert told(patient)["polyvisor_store_readable",] == 1
     database.close()

@@ -3,7 +3,6 @@
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +57,8 @@ def test_a_database_that_stops_is_said_and_its_return_too(postgres: TestPostgres
     database = Database(postgres.create_database("health"))
     bring_up_to_date(database)
     Callers(database)  # makes the keys that seal tokens
-    health = Health([], checks(database), patience_seconds=5)
+    health = Health([], checks(database), patience_seconds=180)
+    impatient = Health([], checks(database), patience_seconds=1)
     try:
         assert states(health.ready())["database"] == ("ok", f"It answers, at schema {NEWEST}.")
 
@@ -73,12 +73,10 @@ def test_a_database_that_stops_is_said_and_its_return_too(postgres: TestPostgres
         wait_for(lambda: health.ready()[0] == 200, "it is ready again")
 
         postgres.freeze()
-        started = time.monotonic()
-        state, sentence = states(health.ready())["database"]
-        assert time.monotonic() - started < 30
+        state, sentence = states(impatient.ready())["database"]
         assert (state, sentence.startswith("It has not answered")) == ("failed", True)
         postgres.thaw()
-        wait_for(lambda: health.ready()[0] == 200, "it is ready again")
+        wait_for(lambda: impatient.ready()[0] == 200, "it is ready again")
     finally:
         postgres.thaw()
         database.close()
@@ -184,14 +182,14 @@ def test_a_loop_may_note_its_turns_itself() -> None:
 
 
 def test_before_the_end_readyz_says_so_and_requests_are_still_taken(tmp_path: Path) -> None:
-    """SIGTERM: /readyz turns 503, the API answers for `drain_seconds` more, and then the process ends well."""
+    """SIGTERM: /readyz turns 503, and the API answers on; a second SIGTERM ends the process at once, and well."""
     config = tmp_path / "polyvisor.toml"
-    config.write_text('[api]\ndrain_seconds = 4\n[metrics]\nlisten = "none"\n')
+    config.write_text('[api]\ndrain_seconds = 600\n[metrics]\nlisten = "none"\n')
     cloud = RunningCloud(tmp_path, "--config", str(config))
     try:
         cloud.start()
         assert "Metrics: none" in cloud.logged()
-        assert requests.get(f"{cloud.url}/readyz", timeout=30).status_code == 200
+        wait_for(lambda: requests.get(f"{cloud.url}/readyz", timeout=30).status_code == 200, "it is ready")
         assert cloud.process is not None
         cloud.process.send_signal(signal.SIGTERM)
         wait_for(lambda: requests.get(f"{cloud.url}/readyz", timeout=30).status_code == 503, "/readyz says so")
@@ -199,25 +197,20 @@ def test_before_the_end_readyz_says_so_and_requests_are_still_taken(tmp_path: Pa
         assert {"name": "draining", "state": "failed", "sentence": "This process is about to stop."} in said
         assert requests.get(f"{cloud.url}/healthz", timeout=30).status_code == 200
         assert requests.get(f"{cloud.url}/identity/v3", timeout=30).status_code == 200
+        assert "requests are taken for 600 seconds more" in cloud.logged()
+        cloud.process.send_signal(signal.SIGTERM)
         assert cloud.wait() == 0
     finally:
         cloud.__exit__()
         print(cloud.logged())
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+def test_it_ends_by_itself_when_its_time_for_requests_is_over(tmp_path: Path) -> None:
     config = tmp_path / "polyvisor.toml"
-    config.write_text('[api]\ndrain_seconds = 600\n[metrics]\nlisten = "none"\n')
-    cloud = RunningCloud(tmp_path, "--config", str(config))
-    try:
-        cloud.start()
-        assert cloud.process is not None
-        cloud.process.send_signal(signal.SIGTERM)
-        wait_for(lambda: "requests are taken for 600 seconds more" in cloud.logged(), "it drains")
-        cloud.process.send_signal(signal.SIGTERM)
-        assert cloud.wait(60) == 0
-    finally:
-        cloud.__exit__()
+    config.write_text('[api]\ndrain_seconds = 1\n[metrics]\nlisten = "none"\n')
+    with RunningCloud(tmp_path, "--config", str(config)) as cloud:
+        assert cloud.stop() == 0
+        assert "requests are taken for 1 seconds more" in cloud.logged()
 
 
 def test_other_paths_and_methods_go_to_the_api() -> None:
@@ -293,22 +286,20 @@ def test_many_who_ask_at_once_are_given_one_answer() -> None:
     assert threading.active_count() <= before + 4
 
 
-def test_a_port_that_is_taken_does_not_stop_the_usual_start() -> None:
+def test_a_port_that_is_taken_does_not_stop_the_usual_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes on one machine: `auto` takes a free port, a port that was named is refused in a sentence."""
     from polyvisor.model.errors import Invalid
     from polyvisor.observe.settings import MetricsSettings
-    from polyvisor.serve.observation import USUAL, _socket
+    from polyvisor.serve import observation
 
-    with socket.socket() as taken:
-        try:
-            taken.bind(USUAL)
-            taken.listen()
-        except OSError:
-            pass  # another process has it, which is as good
-        found, host = _socket(MetricsSettings())
+    assert observation.USUAL == ("127.0.0.1", 9464)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        usual = taken.getsockname()
+        monkeypatch.setattr(observation, "USUAL", usual)  # other tests may come and go at the real one
+        found, host = observation._socket(MetricsSettings())
         assert found is not None
         assert host == "127.0.0.1"
-        assert found.getsockname()[1] != USUAL[1]
+        assert found.getsockname() != usual
         found.close()
         with pytest.raises(Invalid, match="Cannot listen on"):
-            _socket(MetricsSettings(listen=f"{USUAL[0]}:{USUAL[1]}"))
+            observation._socket(MetricsSettings(listen=f"{usual[0]}:{usual[1]}"))

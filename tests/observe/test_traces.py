@@ -11,6 +11,12 @@ from tests.observe.receiver import Span
 pytestmark = pytest.mark.xdist_group("observed")
 
 CREATE = ("claim", "prepare_image", "make", "boot", "finish")
+STEPS = frozenset(f"server.create {step}" for step in CREATE)
+
+
+def names(cloud: ObservedCloud, trace: str) -> set[str]:
+    """Of the spans that have come; each is sent when it has ended, in no order that holds for all."""
+    return {span.name for span in cloud.receiver.spans(trace)}
 
 
 def tree(spans: list[Span], root: str) -> dict[str, list[Span]]:
@@ -27,7 +33,7 @@ def test_one_trace_leads_from_the_request_to_the_hypervisor(observed: ObservedCl
     trace, caller = secrets.token_hex(16), secrets.token_hex(8)
     token = observed.token()
     id = observed.boot(token, "traced", headers={"traceparent": f"00-{trace}-{caller}-01"})
-    wait_for(lambda: [x for x in observed.receiver.spans(trace) if x.name == "server.create"], "the operation's span")
+    wait_for(lambda: names(observed, trace) >= {"POST /servers", "server.create", *STEPS}, "the spans")
     children = tree(observed.receiver.spans(trace), caller)
 
     [request] = children[caller]
@@ -80,8 +86,9 @@ def test_a_refusal_is_seen_in_its_trace(observed: ObservedCloud) -> None:
     """A server that no host can take: the step that failed, its undoing, and the operation say so."""
     trace, caller = secrets.token_hex(16), secrets.token_hex(8)
     id = observed.refused({"traceparent": f"00-{trace}-{caller}-01"})
-    look = lambda: [x for x in observed.receiver.spans(trace) if x.name == "server.create"]  # noqa: E731
-    [operation] = wait_for(look, "the operation's span")
+    wanted = {"POST /servers", "server.create", "server.create claim"}
+    wait_for(lambda: names(observed, trace) >= wanted, "the spans")
+    [operation] = [x for x in observed.receiver.spans(trace) if x.name == "server.create"]
     assert operation.failed
     assert "No host can run this server" in operation.said
     [claim] = [x for x in observed.receiver.spans(trace) if x.name == "server.create claim"]

@@ -15,7 +15,7 @@ from tests.clients.cloud import ADMIN, RunningCloud
 
 IMAGE_BYTES = 2 * 1024**2
 DEVSTACK_FLAVORS = ("m1.tiny", "m1.small", "m1.medium", "m1.large", "m1.xlarge")
-LOCKOUT_SECONDS = 2
+LOCKOUT_SECONDS = 6
 TEMPEST_SETTINGS = f"[identity]\nlockout_seconds = {LOCKOUT_SECONDS}\n"
 """What the cloud's polyvisor.toml has to say: Tempest waits until the lock that it causes is over."""
 _DOMAINS = {"user_domain_name": "Default", "project_domain_name": "Default"}

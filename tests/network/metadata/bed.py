@@ -169,13 +169,13 @@ class Bed:
         self.database.close()
 
 
-def ask(guest: TestGuest, address: str = ADDRESS, path: str = "/latest/meta-data/hostname") -> str:
-    """What a guest is told; "" while nobody answers."""
+def ask(guest: TestGuest, address: str = ADDRESS, source: str = "") -> str:
+    """What a guest is told that it is called; "" while nobody answers. `source`: from this address of its card."""
 
     def get() -> str:
-        asking = http.client.HTTPConnection(address, 80, timeout=5)
+        asking = http.client.HTTPConnection(address, 80, timeout=5, source_address=(source, 0) if source else None)
         try:
-            asking.request("GET", path)
+            asking.request("GET", "/latest/meta-data/hostname")
             return asking.getresponse().read().decode()
         except OSError:
             return ""

@@ -43,6 +43,9 @@ def test_guests_of_two_projects_are_told_of_themselves_on_every_chassis_and_afte
     bed.until_told(blue_guest, "blue-server", f"{ADDRESS_6}%eth0")
     assert plugged(one) == {outer_name(red), outer_name(blue)}
     assert plugged(other) == {outer_name(red)}
+    another_s = red_port.fixed_ips[0].ip_address
+    red_guest.run("ip", "addr", "add", f"{another_s}/24", "dev", "eth0")
+    assert ask(red_guest, source=another_s) == "", "it has asked in the name of its neighbour"
 
     bed.stations[one.name].end(signal.SIGKILL)
     assert ask(red_guest) == ""

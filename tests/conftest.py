@@ -1,4 +1,4 @@
-"""The databases that tests run on."""
+"""The databases that tests run on, and the processes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,11 @@ import pytest
 
 from testbed.postgres import TestPostgres
 from tests import databases
+from tests.groups import (  # noqa: F401 - hooks of pytest's
+    pytest_collection_modifyitems,
+    pytest_configure_node,
+    pytest_xdist_make_scheduler,
+)
 
 
 @pytest.fixture(scope="session")

@@ -177,6 +177,7 @@ def test_a_port_whose_network_is_not_there_waits_and_says_so(backend: OvnBackend
 
 def test_a_port_is_claimed_by_the_host_that_it_is_bound_to_alone(ovn: TestOvn, backend: OvnBackend) -> None:
     first, second = (each.name for each in ovn.chassis)
+    assert list(backend.unreached([first, "elsewhere", second])) == ["elsewhere"]
     backend.sweep(records(network("n1"), port("p1", "n1", 1, binding=bound(first))))
     assert ovn.nbctl("get", "logical_switch_port", "p1", "options:requested-chassis").strip() == first
     ovn.chassis[1].plug("p1")

@@ -165,9 +165,22 @@ def test_a_port_outside_of_any_chassis_is_external(binding: Binding, segment: An
 
 
 def test_a_port_names_its_host_only_where_ovn_knows_it() -> None:
-    for host, options in (("gw-3", {"requested-chassis": "gw-3"}), ("elsewhere", {}), ("", {})):
+    at = {"requested-chassis": "gw-3"}
+    for host, options in (("gw-3", at), ("gw-3.example.org", at), ("elsewhere", {}), ("", {})):
         columns = only(records(*WEB, port("p1", "n1", 1, binding=bound(host))), "port:p1", "Logical_Switch_Port")
         assert columns["options"] == options
+
+
+def test_a_host_is_the_chassis_that_has_its_name_whoever_added_a_domain() -> None:
+    long = Chassis(name="6f1c", hostname="kvm-1.example.org")
+    site = Site(chassis=(long, Chassis(name="kvm-2", hostname="kvm-2"), Chassis(name="kvm-22", hostname="kvm-22")))
+    told = {"6f1c": "6f1c", "kvm-1.example.org": "6f1c", "kvm-1": "6f1c", "kvm-2.a.b": "kvm-2"}
+    assert {host: site.chassis_of(host) for host in told} == told
+    for stranger in ("", "kvm", "kvm-1.other.org", "kvm-3", "example.org"):
+        assert site.chassis_of(stranger) is None
+    namesake = Chassis(name="77aa", hostname="kvm-1.other.org")
+    assert Site(chassis=(long, namesake)).chassis_of("kvm-1") is None, "it could be either"
+    assert Site(chassis=(long, namesake)).chassis_of("kvm-1.other.org") == "77aa"
 
 
 def test_a_trunks_port_is_carried_by_its_parent() -> None:

@@ -25,6 +25,8 @@ class RowsBackend:
         self.before: Callable[[], None] = lambda: None
         """Called at each change, and may raise."""
         self.news: dict[str, bool] = {}
+        self.away: set[str] = set()
+        """Hosts without a switch."""
         self.woken = threading.Event()
 
     def term(self) -> int:
@@ -56,6 +58,9 @@ class RowsBackend:
     def statuses(self) -> Mapping[str, bool]:
         news, self.news = self.news, {}
         return news
+
+    def unreached(self, hosts: Collection[str]) -> Mapping[str, str]:
+        return {host: "it is away" for host in hosts if host in self.away}
 
     def wait(self, seconds: float) -> None:
         self.woken.wait(seconds)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from sqlalchemy import event
 
@@ -17,7 +18,9 @@ from polyvisor.network.backend import BackendDown, Subject
 from polyvisor.network.simulated.backend import SimulatedBackend
 from polyvisor.operate.network_keeper import AT_ONCE, NetworkKeeper
 from polyvisor.store.database import Database
+from polyvisor.store.port_tables import port as port_table
 from polyvisor.store.store import Store
+from tests.api.metadata.estate import Estate
 from tests.databases import with_tables
 from tests.operate.networks import SETTINGS, VLAN, put_network, put_port
 from tests.operate.rows_backend import RowsBackend
@@ -347,6 +350,69 @@ def test_ports_are_active_while_the_backend_says_so(database: Database) -> None:
 def status(database: Database, id: str) -> str:
     with database.read() as store:
         return store.port.get(id).status
+
+
+def vif_type(database: Database) -> str:
+    with database.read() as store:
+        return store.port.get("port-1").binding.vif_type
+
+
+def test_a_port_says_when_its_host_is_out_of_reach_and_when_it_is_back(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    Estate(database).host("kvm-1", "kvm")
+    with database.write() as store:
+        networks(store)
+        ports(store)
+        store.port.bind(["port-1"], host="kvm-1", vif_type="ovs", now=NOW)
+    backend, steady = RowsBackend(), Steady()
+    backend.away = {"kvm-1"}
+    keeper = keeper_of(database, backend, steady)
+    for _ in range(3):
+        keeper.turn()
+        assert vif_type(database) == "binding_failed"
+        steady.now += SWEEP_SECONDS
+    said = "the network ports of servers at kvm-1 are cut off: it is away"
+    assert [each.getMessage() for each in caplog.records].count(said) == 1
+    assert due(database) == set()
+
+    backend.away, backend.number = set(), 2
+    keeper.turn()
+    assert vif_type(database) == "ovs"
+    backend.away = {"kvm-1"}
+    with database.write() as store:  # between two sweeps
+        store.port.touched(["port-1"])
+    keeper.turn()
+    assert vif_type(database) == "binding_failed"
+    assert [each.getMessage() for each in caplog.records].count(said) == 2
+
+
+def test_a_port_on_a_host_that_the_cloud_does_not_know_stays_failed(database: Database) -> None:
+    with database.write() as store:
+        networks(store)
+        ports(store)
+        store.port.bind(["port-1"], host="nobody", vif_type="binding_failed", now=NOW)
+    keeper_of(database, RowsBackend()).turn()
+    assert vif_type(database) == "binding_failed"
+
+
+def test_networks_from_before_ovn_get_their_metadata_ports_at_a_sweep(database: Database) -> None:
+    made = {net(number) for number in (OUTSIDE, WEB, DB)}
+    with database.write() as store:
+        networks(store)
+        store.metadata_port.keep(net(WEB), now=NOW, settings=SETTINGS)
+        assert set(store.metadata_port.lacking()) == made, "the simulated backend has no such ports"
+    backend = RowsBackend()
+    settings = msgspec.structs.replace(SETTINGS, backend="ovn")
+    keeper = NetworkKeeper(database, backend, lambda: NOW, Steady(), SWEEP_SECONDS, settings=settings)
+    keeper.turn()
+    with database.read() as store:
+        assert store.metadata_port.lacking() == []
+        kept = store.port.every(port_table.c.device_owner == METADATA)
+    assert {each.network_id for each in kept.values()} == made
+    assert {Subject(unit=Unit.PORT, id=id) for id in kept} <= backend.known()
+    keeper_of(database, backend).turn()
+    assert due(database) == set()
 
 
 def test_the_thread_wakes_with_the_commit_and_ends_when_told(database: Database) -> None:

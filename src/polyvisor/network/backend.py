@@ -125,6 +125,10 @@ class Backend(Protocol):
         """Whether ports pass packets, by their ids: those that began or ceased to since this was last asked, and those
         that were brought about since."""
 
+    def unreached(self, hosts: Collection[str]) -> Mapping[str, str]:
+        """Those of these hosts on whose switches no port could be plugged in, and why, in a sentence that says what to
+        do."""
+
     def wait(self, seconds: float) -> None:
         """Wait that long at most; less when there is news, or when `wake` is called."""
 

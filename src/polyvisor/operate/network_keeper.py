@@ -7,12 +7,16 @@ is brought about, so that a process may be killed at any moment: whoever comes n
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
+from polyvisor.model.errors import NotFound
 from polyvisor.model.network_intent import Intent
+from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.port import Port
 from polyvisor.model.record import Record
 from polyvisor.network.backend import Backend, BackendDown, Outcome, Records, Subject
+from polyvisor.store import port_reach
 from polyvisor.store.database import Database
 from polyvisor.store.network_intent import SUBJECT
 from polyvisor.store.outage import said_elsewhere
@@ -25,6 +29,7 @@ TROUBLE_SECONDS = 1.0
 AT_ONCE = 200
 """How many intents go into one transaction of the backend."""
 AT_SWEEP = 100_000
+_NO_SETTINGS = NetworkSettings()
 FIRST_RETRY_SECONDS = 2.0
 LONGEST_RETRY_SECONDS = 60.0
 
@@ -59,10 +64,12 @@ class NetworkKeeper:
         steady: Callable[[], float],
         sweep_seconds: float,
         turned: Callable[[], None] = lambda: None,
+        settings: NetworkSettings = _NO_SETTINGS,
     ) -> None:
         """`clock` dates what is written, `steady` counts seconds. The backend is the keeper's own, and closed by it.
-        `turned` is told of each turn of the thread.
+        `turned` is told of each turn of the thread; by `settings` networks that have none get their metadata ports.
         """
+        self._settings = settings
         self._turned = turned
         self._database, self._backend = database, backend
         self._clock, self._steady, self._sweep_seconds = clock, steady, sweep_seconds
@@ -71,6 +78,7 @@ class NetworkKeeper:
         self._term, self._sweep_at = 0, 0.0
         self._stuck: dict[Subject, _Stuck] = {}
         self._news: dict[str, bool] = {}
+        self._unreached: Mapping[str, str] = {}
         self.counts = Counts()
         self.trouble = ""
         """Why nothing can be brought about now; empty where it can, or where another process does it."""
@@ -109,6 +117,7 @@ class NetworkKeeper:
             log.info("this process keeps the networks")
             self._stuck.clear()
         if term != self._term or self._steady() >= self._sweep_at:
+            self._add_metadata_ports()
             self._sweep(known=term == self._term)
             self._term, self._sweep_at = term, self._steady() + self._sweep_seconds
         while not self._stopping.is_set() and self._bring_about():
@@ -143,6 +152,7 @@ class NetworkKeeper:
         with self._database.read() as store:
             intents = store.network_intent.due(AT_SWEEP)
             records = store.network_snapshot.whole()
+            bound = port_reach.bound(store)
         outcome = self._backend.sweep(records)
         repaired = outcome.changes if known and not intents else 0
         if repaired:
@@ -150,6 +160,7 @@ class NetworkKeeper:
         self.counts = _with(self.counts, sweeps=1, repairs=repaired)
         self._unstick(list(self._stuck), outcome)
         self._done(intents, outcome, records)
+        self._mark_bindings(bound)
 
     def _bring_about(self) -> bool:
         """Some of what was touched; whether there may be more."""
@@ -165,7 +176,32 @@ class NetworkKeeper:
         outcome = self._backend.bring_about(records, subjects)
         self._unstick(subjects, outcome)
         self._done(intents, outcome, records)
+        self._mark_bindings(port_reach.bound_of(records.ports.values()))
         return len(intents) == AT_ONCE
+
+    def _mark_bindings(self, bound: port_reach.Bound) -> None:
+        """Have ports say whether the backend reaches the hosts that they are bound to."""
+        unreached = self._backend.unreached({host for host, _ in bound})
+        for host, why in unreached.items():
+            if self._unreached.get(host) != why:
+                log.warning("the network ports of servers at %s are cut off: %s", host, why)
+        reached = {host for host, _ in bound} - unreached.keys()
+        self._unreached = {host: why for host, why in {**self._unreached, **unreached}.items() if host not in reached}
+        failed = {host for host, said in bound if said == port_reach.PLUGGED and host in unreached}
+        mended = {host for host, said in bound if said != port_reach.PLUGGED and host not in unreached}
+        if failed or mended:
+            with self._database.write() as store:
+                port_reach.mark(store, failed, mended, self._clock())
+
+    def _add_metadata_ports(self) -> None:
+        """To networks that were made while there was no backend that has such ports."""
+        if self._settings.backend != "ovn":
+            return
+        with self._database.read() as store:
+            lacking = store.metadata_port.lacking()
+        for network_id in lacking:
+            with suppress(NotFound), self._database.write() as store:  # it may have been removed meanwhile
+                store.metadata_port.keep(network_id, now=self._clock(), settings=self._settings)
 
     def _done(self, intents: Iterable[Intent], outcome: Outcome, records: Records) -> None:
         for subject, reason in outcome.failed.items():

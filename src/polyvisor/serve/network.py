@@ -65,7 +65,7 @@ def keeper(
     turned: Callable[[], None] = lambda: None,
 ) -> NetworkKeeper:
     """The keeper, not started yet. `settings`: from `with_backend`, where there is a backend; `turned`: see there."""
-    return NetworkKeeper(database, _backend(settings), clock, steady, settings.sweep_seconds, turned)
+    return NetworkKeeper(database, _backend(settings), clock, steady, settings.sweep_seconds, turned, settings)
 
 
 def _local(configuration: Configuration, directory: Path) -> Networks:

@@ -80,6 +80,12 @@ class MetadataPorts:
             if not found:
                 self._make(network_id, (), now, settings)
 
+    def lacking(self) -> list[str]:
+        """Networks that have a subnet with DHCP and no metadata port, by their ids. One statement."""
+        have = select(port.c.network_id).where(port.c.device_owner == METADATA)
+        statement = select(subnet.c.network_id).where(subnet.c.enable_dhcp, subnet.c.network_id.not_in(have))
+        return list(self._sql.execute(statement.distinct().order_by(subnet.c.network_id)).scalars())
+
     def _make(self, network_id: str, wanted: tuple[WantedIp, ...], now: datetime, settings: NetworkSettings) -> None:
         # It is the network's and no project's, which has no quota for it.
         made = PortWanted(

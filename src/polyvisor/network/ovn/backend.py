@@ -23,6 +23,10 @@ from polyvisor.network.ovn.translate import rows_of
 from polyvisor.network.ovn.view import View
 
 LOCK = "polyvisor"
+_UNREACHED = (
+    "{0} is no chassis of OVN: start ovn-controller there, with system-id or hostname in external_ids of Open_vSwitch "
+    "set to {0} (ovn-sbctl show lists the chassis)"
+)
 SUBJECTS_AT_ONCE = 500
 """How many subjects a sweep puts into one transaction: northd works on one at a time."""
 
@@ -97,6 +101,11 @@ class OvnBackend:
         self._run()
         news, self._copy.news = self._copy.news, {}
         return news
+
+    def unreached(self, hosts: Collection[str]) -> Mapping[str, str]:
+        """Those that are no chassis."""
+        self._run()
+        return {host: _UNREACHED.format(host) for host in hosts if self._site.chassis_of(host) is None}
 
     def wait(self, seconds: float) -> None:
         """Until OVN says something, or somebody calls."""

@@ -63,7 +63,7 @@ def _distributed_mac(view: View, floating: FloatingIp) -> str:
         return ""
     network = view.records.networks.get(port.network_id)
     overlay = network is not None and all(each.network_type is NetworkType.GENEVE for each in network.segments)
-    return keeper.mac_address if overlay and port.binding.vif_type == "ovs" else ""
+    return keeper.mac_address if overlay and port.binding.vif_type in ("ovs", "binding_failed") else ""
 
 
 def _forwarded(floating: FloatingIp, subject: Subject) -> Iterator[Row]:

@@ -65,10 +65,8 @@ def _type(view: View, port: Port) -> str:
 
 def _options(view: View, port: Port) -> dict[str, str]:
     """Bound to a chassis, a port is claimed by no other, whoever else may still have an interface of that name."""
-    host = port.binding.host
-    if _type(view, port) == "" and view.site.has_host(host):
-        return {"requested-chassis": host}
-    return {}
+    chassis = view.site.chassis_of(port.binding.host)
+    return {"requested-chassis": chassis} if _type(view, port) == "" and chassis is not None else {}
 
 
 def _addresses(port: Port) -> frozenset[str]:

@@ -28,9 +28,17 @@ class Site(Record):
     dns_domain: str = ""
     distributed_floating_ips: bool = False
 
-    def has_host(self, host: str) -> bool:
-        """Whether a hypervisor host is a chassis, by its name or its hostname."""
-        return any(host in (each.name, each.hostname) for each in self.chassis)
+    def chassis_of(self, host: str) -> str | None:
+        """The name of the chassis that a hypervisor host is; None where it is none.
+
+        By its name (system-id) or its hostname; else by either without its domain, where one chassis alone fits:
+        what one calls "kvm-1" is "kvm-1.example.org" to another.
+        """
+        exact = [each.name for each in self.chassis if host in (each.name, each.hostname)]
+        if exact:
+            return min(exact, key=lambda name: (name != host, name))
+        alike = [each.name for each in self.chassis if _alike(host, each.name) or _alike(host, each.hostname)]
+        return alike[0] if len(alike) == 1 else None
 
     def gateways(self, physical_networks: Iterable[str], seed: str) -> list[str]:
         """Names of the chassis for a gateway to these physical networks, the one to act first.
@@ -42,6 +50,12 @@ class Site(Record):
         reaching = [each for each in self.chassis if wanted & each.physical_networks]
         chosen = [each for each in reaching if each.gateway] or reaching
         return sorted((each.name for each in chosen), key=lambda name: _weight(seed, name))[:MOST_GATEWAYS]
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether one host name is the other without its domain."""
+    shorter, longer = sorted((one, other), key=len)
+    return bool(shorter) and longer.startswith(f"{shorter}.") and "." not in shorter
 
 
 def _weight(seed: str, name: str) -> str:

@@ -45,6 +45,10 @@ class SimulatedBackend:
         news, self._news = self._news, {}
         return news
 
+    def unreached(self, hosts: Collection[str]) -> Mapping[str, str]:
+        """None: there is no switch that could be away."""
+        return {}
+
     def wait(self, seconds: float) -> None:
         """Until somebody calls."""
         self._woken.wait(seconds)

@@ -19,7 +19,7 @@ import msgspec
 
 from bench.processes import cpu_seconds, pss_mib
 from bench.servers import Servers, servers
-from bench.simulated_agent import Connection, SimulatedAgent
+from bench.simulated_agent import Connections, SimulatedAgent
 from polyvisor.api.agent.authority import ensure
 from polyvisor.api.agent.joining import new_token
 from polyvisor.model.agent import Authority
@@ -28,7 +28,9 @@ from polyvisor.store.database import Database
 
 KIND = "host.forget_images"
 SETTLE_SECONDS = 5.0
-PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 120.0
+"""For every agent's first beat, for one wake-up, and for all steps: then the table says how far it came."""
+LOOK_SECONDS = 1.0
 
 
 class Run:
@@ -41,6 +43,7 @@ class Run:
         self._begun: dict[str, float] = {}
         self._in_hand: dict[str, float] = {}
         self._done = 0
+        self._most_down = 0
         self.figures: dict[str, float] = {}
 
     def close(self) -> None:
@@ -50,24 +53,41 @@ class Run:
     async def all(self, idle_seconds: float, probes: int, steps: int) -> dict[str, float]:
         """Every phase, in order."""
         self.figures["pss_mib_without_agents"] = pss_mib(self._own.pids)
-        agents = await self._join()
-        tasks = [asyncio.create_task(agent.live()) for agent in agents]
+        agents = [SimulatedAgent(f"agent{n:04d}", self._noted, self._ended) for n in range(self._count)]
+        tasks: list[asyncio.Task[None]] = []
+        watching = asyncio.create_task(self._watch_hosts())
         try:
-            await self._until(lambda: all(agent.beats for agent in agents), tasks)
+            await self._join(agents, tasks)
+            if not await self._until(lambda: all(agent.beats for agent in agents), tasks):
+                raise TimeoutError("some agents' beats were never answered")
             await asyncio.sleep(SETTLE_SECONDS)
             await self._idle(agents, idle_seconds)
             await self._wake_ups(probes, tasks)
-            await self._steps(steps, tasks)
+            await self._steps(steps, agents, tasks)
             self.figures["pss_mib"] = pss_mib(self._own.pids)
+            self.figures["beats_missed"] = sum(agent.beats_missed for agent in agents)
+            self.figures["holds_run_out"] = sum(agent.holds_run_out for agent in agents)
+            self.figures["hosts_down"] = self._most_down
             self.figures["inventories_put_off"] = sum(agent.put_off for agent in agents)
             self.figures["exchanges_asked_again"] = sum(agent.asked_again for agent in agents)
         finally:
-            for task in tasks:
+            for task in (*tasks, watching):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, watching, return_exceptions=True)
         return self.figures
 
-    async def _join(self) -> list[SimulatedAgent]:
+    async def _watch_hosts(self) -> None:
+        """How many hosts are down at one time, at most."""
+        while True:
+            self._most_down = max(self._most_down, await asyncio.to_thread(self._hosts_down))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _hosts_down(self) -> int:
+        with self._database.read() as store:
+            return len(store.host.places()) - len(store.hypervisor.places_up())
+
+    async def _join(self, agents: list[SimulatedAgent], tasks: list[asyncio.Task[None]]) -> None:
+        """One after the other; each lives from then on, as where machines are set up by and by."""
         now = datetime.now(UTC)
         authority = ensure(self._database, now)
         texts = []
@@ -80,47 +100,54 @@ class Run:
                 texts.append(text)
         parts = urlsplit(self._own.agent_urls[0])
         host, port = str(parts.hostname), int(parts.port or 443)
-        strangers = Connection(host, port, _trusting(authority))
-        agents = [SimulatedAgent(f"agent{n:04d}", self._noted, self._ended) for n in range(self._count)]
+        strangers = Connections(host, port, _trusting(authority))
         began = time.perf_counter()
         for agent, text in zip(agents, texts, strict=True):
             await agent.join(strangers, text, self._folder, host, port)
+            tasks.append(asyncio.create_task(agent.live()))
         self.figures["joined_per_second"] = self._count / (time.perf_counter() - began)
         strangers.close()
-        return agents
 
     async def _idle(self, agents: list[SimulatedAgent], seconds: float) -> None:
         """They beat every 2.5 seconds, hand in an inventory every 10, and wait for work."""
-        for agent in agents:
-            agent.beats.clear()
+        _forget_beats(agents)
         before, began = cpu_seconds(self._own.pids), time.perf_counter()
         await asyncio.sleep(seconds)
         took = time.perf_counter() - began
-        beats = sorted(took for agent in agents for took in agent.beats)
         self.figures["idle_cores"] = (cpu_seconds(self._own.pids) - before) / took
-        self.figures["beats_per_second"] = len(beats) / took
-        self.figures["beat_seconds_p50"] = statistics.median(beats)
-        self.figures["beat_seconds_p99"] = beats[int(len(beats) * 0.99)]
+        self.figures["beats_per_second"] = sum(len(agent.beats) for agent in agents) / took
+        self._beats("beat", agents)
+
+    def _beats(self, name: str, agents: list[SimulatedAgent]) -> None:
+        took = sorted(seconds for agent in agents for seconds in agent.beats)
+        self.figures[f"{name}_seconds_p50"] = statistics.median(took)
+        self.figures[f"{name}_seconds_p99"] = took[int(len(took) * 0.99)]
 
     async def _wake_ups(self, count: int, tasks: list[asyncio.Task[None]]) -> None:
         """One step at a time: from the commit that makes it due until its agent has it in hand."""
         took = []
         for _ in range(count):
             [id] = await asyncio.to_thread(self._begin, 1)
-            await self._until(lambda id=id: id in self._in_hand, tasks, 0.0005)  # type: ignore[misc]
+            if not await self._until(lambda id=id: id in self._in_hand, tasks, 0.0005):  # type: ignore[misc]
+                raise TimeoutError("a step that was due was never taken")
             took.append(self._in_hand[id] - self._begun[id])
             await asyncio.sleep(0.1)
         took.sort()
         self.figures["wake_up_seconds_p50"] = statistics.median(took)
         self.figures["wake_up_seconds_p99"] = took[min(len(took) - 1, int(len(took) * 0.99))]
 
-    async def _steps(self, count: int, tasks: list[asyncio.Task[None]]) -> None:
-        """Many at once, spread over all agents: until the last report is taken."""
-        done, before, began = self._done, cpu_seconds(self._own.pids), time.perf_counter()
-        await asyncio.to_thread(self._begin, count)
+    async def _steps(self, count: int, agents: list[SimulatedAgent], tasks: list[asyncio.Task[None]]) -> None:
+        """Many at once, spread over all agents: from the commit that makes them due until the last report is taken."""
+        await self._until(lambda: self._done >= len(self._begun), tasks)
+        _forget_beats(agents)
+        done, before = self._done, cpu_seconds(self._own.pids)
+        began = self._begun[(await asyncio.to_thread(self._begin, count))[0]]
         await self._until(lambda: self._done - done >= count, tasks)
-        self.figures["steps_per_second"] = count / (time.perf_counter() - began)
-        self.figures["cpu_milliseconds_per_step"] = 1000 * (cpu_seconds(self._own.pids) - before) / count
+        took, through = time.perf_counter() - began, self._done - done
+        self.figures["steps_not_done"] = count - through
+        self.figures["steps_per_second"] = through / took
+        self.figures["cpu_milliseconds_per_step"] = 1000 * (cpu_seconds(self._own.pids) - before) / max(1, through)
+        self._beats("beat_meanwhile", agents)
 
     def _begin(self, count: int) -> list[str]:
         """Operations whose last step is due at places by chance, in one transaction."""
@@ -149,15 +176,22 @@ class Run:
 
     async def _until(
         self, done: Callable[[], bool], tasks: list[asyncio.Task[None]], pause_seconds: float = 0.02
-    ) -> None:
+    ) -> bool:
+        """Whether it came to that before PATIENCE_SECONDS were over."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not done():
             for task in tasks:
                 if task.done():
                     task.result()  # an agent that has ended says why
             if time.monotonic() > deadline:
-                raise TimeoutError("the agents did not get there in time")
+                return False
             await asyncio.sleep(pause_seconds)
+        return True
+
+
+def _forget_beats(agents: list[SimulatedAgent]) -> None:
+    for agent in agents:
+        agent.beats.clear()
 
 
 def measure(agents: int, idle_seconds: float = 30.0, probes: int = 100, steps: int = 5000) -> dict[str, float]:

@@ -17,40 +17,73 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from polyvisor.agent.join import Offered
-from polyvisor.operate.holding import BEAT_SECONDS
+from polyvisor.agent.link import (
+    BEAT_READ_SECONDS,
+    EXCHANGE_READ_SECONDS,
+    IMPATIENT_BEATS,
+    INVENTORY_READ_SECONDS,
+    PATIENT_BEAT_READ_SECONDS,
+)
+from polyvisor.operate.holding import BEAT_SECONDS, HOLD_SECONDS
 
 WAIT_SECONDS = 25.0
 INVENTORY_SECONDS = 10.0
+JOIN_SECONDS = 60.0
+
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-class Connection:
-    """One kept-alive HTTPS connection; one request at a time."""
+class NotAnsweredError(Exception):
+    """The server could not, or not in time: as a real agent, one asks again."""
+
+
+class Connections:
+    """Kept-alive HTTPS connections, as many as there are requests at one time."""
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
         self._host, self._port, self._context = host, port, context
-        self._lock = asyncio.Lock()
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._idle: list[_Streams] = []
+        self._all: set[asyncio.StreamWriter] = set()
 
-    async def post(self, what: str, body: Any) -> Any:
-        """POST /agent/v1/WHAT. Raises RuntimeError with the server's sentence where it refuses."""
+    async def post(self, what: str, body: Any, seconds: float) -> Any:
+        """POST /agent/v1/WHAT. Raises NotAnsweredError, or RuntimeError with the server's sentence where it refuses."""
         content = msgspec.json.encode(body)
-        async with self._lock:
-            if self._streams is None:
-                self._streams = await asyncio.open_connection(self._host, self._port, ssl=self._context)
-            reader, writer = self._streams
+        try:
+            async with asyncio.timeout(seconds):
+                status, answer = await self._send(what, content)
+        except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+            raise NotAnsweredError(f"{what}: {type(error).__name__} {error}") from None
+        if status >= 500:
+            raise NotAnsweredError(f"{what}: {status} {answer.decode()}")
+        if status != 200:
+            raise RuntimeError(f"{what}: {status} {answer.decode()}")
+        return msgspec.json.decode(answer)
+
+    async def _send(self, what: str, content: bytes) -> tuple[int, bytes]:
+        streams = self._idle.pop() if self._idle else await self._connect()
+        reader, writer = streams
+        try:
             head = f"POST /agent/v1/{what} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(content)}\r\n\r\n"
             writer.write(head.encode() + content)
             lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
             length = next(int(line.partition(":")[2]) for line in lines if line.startswith("content-length:"))
             answer = await reader.readexactly(length)
-        if lines[0].split()[1] != "200":
-            raise RuntimeError(f"{what}: {lines[0]} {answer.decode()}")
-        return msgspec.json.decode(answer)
+        except BaseException:
+            self._all.discard(writer)
+            writer.transport.abort()
+            raise
+        self._idle.append(streams)
+        return int(lines[0].split()[1]), answer
+
+    async def _connect(self) -> _Streams:
+        streams = await asyncio.open_connection(self._host, self._port, ssl=self._context)
+        self._all.add(streams[1])
+        return streams
 
     def close(self) -> None:
-        """End it."""
-        if self._streams is not None:
-            self._streams[1].transport.abort()
+        """End them."""
+        for writer in self._all:
+            writer.transport.abort()
 
 
 class SimulatedAgent:
@@ -60,14 +93,21 @@ class SimulatedAgent:
         """`began` and `ended` are told of each operation whose step is in hand, or was reported and taken."""
         self.name, self._began, self._ended = name, began, ended
         self._session = str(uuid.uuid4())
+        self._epoch = 0
+        self._missed = 0
+        self._held_from: float | None = None
         self.beats: list[float] = []
         """How long each beat took, in seconds."""
+        self.beats_missed = 0
+        """Beats that were not answered, or not in time."""
+        self.holds_run_out = 0
+        """How often no beat was answered within a hold: a real agent stops acting then."""
         self.put_off = 0
         """Inventories that the server could not take."""
         self.asked_again = 0
-        """Exchanges that the server could not answer, and that were sent once more."""
+        """Exchanges and waits that the server could not answer, and that were sent once more."""
 
-    async def join(self, strangers: Connection, token: str, folder: Path, host: str, port: int) -> None:
+    async def join(self, strangers: Connections, token: str, folder: Path, host: str, port: int) -> None:
         """Make a key, have it signed, and open connections with it."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
@@ -79,6 +119,7 @@ class SimulatedAgent:
                 "csr": csr.public_bytes(serialization.Encoding.PEM).decode(),
                 "places": [Offered(name=self.name, driver="simulated")],
             },
+            JOIN_SECONDS,
         )  # fmt: skip
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -87,59 +128,74 @@ class SimulatedAgent:
         bundle.write_bytes(private + joined["certificate"].encode())
         context = ssl.create_default_context(cadata=joined["authority"])
         context.load_cert_chain(bundle)
-        self._signs, self._work = Connection(host, port, context), Connection(host, port, context)
+        self._connections = Connections(host, port, context)
 
     async def live(self) -> None:
         """Beat, look and work until cancelled."""
         try:
-            await self._beat()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_every(BEAT_SECONDS, self._beat))
                 tasks.create_task(_every(INVENTORY_SECONDS, self._inventory))
                 tasks.create_task(self._serve())
         finally:
-            self._signs.close()
-            self._work.close()
+            self._connections.close()
 
     async def _beat(self) -> None:
         began = time.perf_counter()
         offered = [{"name": self.name, "driver": "simulated"}]
-        held = await self._signs.post("beat", {"session": self._session, "beat": {"places": offered}})
-        self.beats.append(time.perf_counter() - began)
-        self._epoch = held["holds"][0]["epoch"]
+        patience = PATIENT_BEAT_READ_SECONDS if self._missed >= IMPATIENT_BEATS else BEAT_READ_SECONDS
+        said = {"session": self._session, "beat": {"places": offered}}
+        try:
+            held = await self._connections.post("beat", said, patience)
+        except NotAnsweredError:
+            self._missed += 1
+            self.beats_missed += 1
+            return
+        now = time.perf_counter()
+        self._missed = 0
+        self.beats.append(now - began)
+        self.holds_run_out += self._held_from is not None and now - self._held_from > HOLD_SECONDS
+        self._held_from, self._epoch = began, held["holds"][0]["epoch"]
 
     async def _inventory(self) -> None:
+        if not self._epoch:
+            return
         host = {
             "name": self.name, "hypervisor_type": "simulated", "hypervisor_version": 1_000_000,
             "architecture": "x86_64", "capacity": {"vcpus": 64, "memory_mib": 262_144, "disk_gib": 1000},
             "largest_vcpus": 64, "largest_memory_mib": 262_144,
         }  # fmt: skip
         found = {"place": self.name, "epoch": self._epoch, "since": datetime.now(UTC), "hosts": [host], "guests": []}
+        said = {"session": self._session, "inventory": found}
         try:
-            await self._signs.post("inventory", {"session": self._session, "inventory": found})
-        except RuntimeError:  # as a real agent: the next one tells
+            await self._connections.post("inventory", said, INVENTORY_READ_SECONDS)
+        except NotAnsweredError:  # the next one tells
             self.put_off += 1
 
     async def _serve(self) -> None:
         reports: list[dict[str, Any]] = []
+        recover = False
         while True:
-            asked = {"session": self._session, "places": [self.name], "most": 16, "reports": reports}
+            asked = {
+                "session": self._session, "places": [self.name], "most": 16, "reports": reports, "recover": recover,
+            }  # fmt: skip
             try:
-                leases = (await self._work.post("exchange", asked))["leases"]
-            except RuntimeError:  # as a real agent: it asks again, with the same reports
+                leases = (await self._connections.post("exchange", asked, EXCHANGE_READ_SECONDS))["leases"]
+                recover = False
+                for report in reports:
+                    self._ended(report["operation_id"])
+                reports = [self._taken(lease["operation"]) for lease in leases]
+                if not reports:
+                    waiting = {"session": self._session, "places": [self.name], "timeout_seconds": WAIT_SECONDS}
+                    await self._connections.post("wait", waiting, WAIT_SECONDS + EXCHANGE_READ_SECONDS)
+            except NotAnsweredError:  # asked again, with the same reports
+                recover = True
                 self.asked_again += 1
                 await asyncio.sleep(random.uniform(0.5, 1.0))
-                continue
-            for report in reports:
-                self._ended(report["operation_id"])
-            reports = []
-            for lease in leases:
-                row = lease["operation"]
-                self._began(row["id"])
-                reports.append({"operation_id": row["id"], "epoch": row["lease_epoch"], "outcome": "done"})
-            if not reports:
-                waiting = {"session": self._session, "places": [self.name], "timeout_seconds": WAIT_SECONDS}
-                await self._work.post("wait", waiting)
+
+    def _taken(self, row: dict[str, Any]) -> dict[str, Any]:
+        self._began(row["id"])
+        return {"operation_id": row["id"], "epoch": row["lease_epoch"], "outcome": "done"}
 
 
 async def _every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:

@@ -122,6 +122,55 @@ def test_what_a_process_slept_through_is_taken_off_and_nothing_else(cloud: Place
     assert vigil.watched(begun - timedelta(hours=2)) == timedelta(0)
 
 
+def test_for_what_waited_at_its_own_door_a_process_calls_nobody_silent(cloud: Places) -> None:
+    """A server with too much to do answers beats late: the hosts are well."""
+    late = [0.0]
+    watchman = Watchman(cloud.database, cloud.engine.tools, lambda: late[0])
+    for _ in range(10):
+        beat(cloud, *cloud.names)
+        watchman.look(cloud.now)
+        later(cloud, 5)
+    late[0] = 30.0
+    for _ in range(20):
+        watchman.look(cloud.now)
+        beat(cloud, "b")
+        later(cloud, 5)
+    assert all(cloud.is_up(name) for name in cloud.names)
+    late[0] = 0.0
+    beat(cloud, "b", "c")
+    for _ in range(10):
+        watchman.look(cloud.now)
+        beat(cloud, "b", "c")
+        later(cloud, 5)
+    assert [cloud.is_up(name) for name in ("a", "b", "c")] == [False, True, True]
+
+
+def test_what_came_late_is_taken_off_what_was_watched(cloud: Places) -> None:
+    vigil, begun = Vigil(), cloud.now
+    for _ in range(5):
+        vigil.note(cloud.now)
+        later(cloud, 4)
+    vigil.note(cloud.now, late=timedelta(seconds=6))  # in the midst of the last interval but one
+    assert vigil.watched(begun) == timedelta(seconds=14)
+
+
+def test_many_silent_places_are_marked_in_small_transactions(cloud: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds what beats need, until its end."""
+    monkeypatch.setattr(silent_place, "MOST_AT_ONCE", 2)
+    watchman = Watchman(cloud.database, cloud.engine.tools)
+    beat(cloud, *cloud.names)
+    for _ in range(6):
+        later(cloud, 5)
+        watchman.look(cloud.now)
+    assert not any(cloud.is_up(name) for name in cloud.names)
+    beat(cloud, *cloud.names)
+    for name in cloud.names:
+        cloud.look_around(name)
+    later(cloud, 16)
+    assert len(sweep(cloud)) == 2
+    assert len(sweep(cloud)) == 1
+
+
 def test_a_host_is_down_within_thirty_seconds_though_the_loop_is_late_once(cloud: Places) -> None:
     watchman = Watchman(cloud.database, cloud.engine.tools)
     for _ in range(10):

@@ -33,14 +33,18 @@ class Controller:
         clock: Callable[[], datetime],
         name: str,
         turned: Callable[[], None] = lambda: None,
+        late_seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`name` is the process's in the list of services; unique in the cloud. `turned` is told of each turn."""
+        """`name` is the process's in the list of services; unique in the cloud. `turned` is told of each turn.
+
+        `late_seconds`: for how long agents were let wait here since it was last asked, 0 where they were not.
+        """
         self._turned = turned
         self._database, self._engine, self._clock, self._name = database, engine, clock, name
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="controller", daemon=True)
         self._sweep_at = self._beat_at = clock()
-        self._watchman = Watchman(database, engine.tools)
+        self._watchman = Watchman(database, engine.tools, late_seconds)
         self._filters = PortFilters()
 
     def start(self) -> None:

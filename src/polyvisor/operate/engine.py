@@ -89,17 +89,25 @@ class _Work:
         self.kept: dict[str, Operation] = {}
         self.read: dict[str, Operation] = {}
         """Rows as they were before this turn."""
+        self.freed: set[str] = set()
+        """Targets whose operation has ended: the next in line is to begin."""
 
     def keep(self, row: Operation) -> None:
         """Note a row that has moved on, and what follows from it."""
         self.rows[row.id] = self.kept[row.id] = row
         if row.state in _ENDED:
             self.store.wake(f"operation:{row.id}")
-            following = next((r for r in self.store.operation.unfinished(row.target_id) if r.id not in self.kept), None)
-            if following is not None and following.state is OperationState.WAITING:
-                self.keep(progress.started(following, self.now))
+            self.freed.add(row.target_id)
         elif row.state is not OperationState.STUCK and row.place != CONTROL and not row.lease_owner:
             self.store.wake(row.place)
+
+    def begin_next(self) -> None:
+        """Let the next in line begin, at each target that is free now. One statement where nobody is in line."""
+        line, self.freed = self.store.operation.in_line(self.freed), set()
+        first = (next(((id, state) for id, state in ids if id not in self.kept), None) for ids in line.values())
+        waiting = [one[0] for one in first if one is not None and one[1] is OperationState.WAITING]
+        for row in self.store.operation.many(waiting).values():
+            self.keep(progress.started(row, self.now))
 
     def take_in(self, asks: Iterable[Ask]) -> None:
         """Journal what workers report; a report under an old epoch, or of another's lease, says nothing."""
@@ -115,6 +123,7 @@ class _Work:
                     log.warning("a report of operation %s came too late, or twice: it is passed over", row.id)
                 continue
             self.keep(self._reported(row, report))
+        self.begin_next()
 
     def _reported(self, row: Operation, report: Report) -> Operation:
         kind = self.kinds[row.kind]
@@ -143,6 +152,7 @@ class _Work:
                 current = progress.started(current, self.now)
             if current.state is OperationState.RUNNING and current.lease_owner in _NOBODY:
                 self.keep(progress.stop(current, self.kinds[row.kind], STOPPED, self.now))
+        self.begin_next()
 
     def run_control(self) -> None:
         """Run what is due at control, until nothing is or the turn is full."""
@@ -159,6 +169,7 @@ class _Work:
             for row in ready:
                 seen += 1
                 self.keep(self._run(row))
+            self.begin_next()
         self.store.wake(CONTROL)
 
     def _is_due_here(self, row: Operation) -> bool:
@@ -257,6 +268,7 @@ class _Work:
 
     def save(self) -> None:
         """Write every row that has moved on, in one statement."""
+        self.begin_next()
         kept = list(self.kept.values())
         self.store.operation.save(kept)
         changes = [(self.read.get(row.id), row) for row in kept]

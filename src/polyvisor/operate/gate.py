@@ -14,6 +14,7 @@ from polyvisor.model.operation import OperationState
 from polyvisor.operate import holding
 from polyvisor.operate import inventory as inventories
 from polyvisor.operate.engine import Engine
+from polyvisor.operate.pace import Pace
 from polyvisor.operate.round import Answer, Asked, Round
 from polyvisor.store.database import Database
 from polyvisor.store.outage import is_outage, was_undone
@@ -30,6 +31,8 @@ class Gate:
     def __init__(self, database: Database, engine: Engine, clock: Callable[[], datetime]) -> None:
         self.database, self.engine = database, engine
         self._clock = clock
+        self.pace = Pace()
+        """Whether the agents that come by this gate are answered in time."""
         self._waiting: list[_Group] = []
         self._line = threading.Lock()
         self._turn = threading.Lock()

@@ -9,6 +9,8 @@ import msgspec
 from polyvisor.model.host import Host, HostReport, HostState, HypervisorType
 from polyvisor.model.link import Glimpse, Inventory
 from polyvisor.model.power import Power
+from polyvisor.model.server import Server
+from polyvisor.operate import guest_remove
 from polyvisor.operate.reconcile import fenced_guest, power_state, stray_guest, vanished_guest
 from polyvisor.operate.tools import ControlTools
 from polyvisor.store.store import Store
@@ -32,7 +34,7 @@ def take(store: Store, tools: ControlTools, found: Inventory, now: datetime) -> 
         return
     found = _without_others(store, found, known)
     servers = store.server.at_place(found.place)
-    busy = store.operation.busy_targets()
+    busy = _busy(store, found, servers)
     found = stray_guest.sweep(store, tools, found, {server.id for server in servers}, busy, now)
     _join_or_update(store, tools, found, known, now)
     _leave(store, found, known, now)
@@ -47,6 +49,12 @@ def take(store: Store, tools: ControlTools, found: Inventory, now: datetime) -> 
             fenced_guest.note(store, tools, server, guest, now)
         else:
             power_state.note(store, server, guest, now)
+
+
+def _busy(store: Store, found: Inventory, servers: Collection[Server]) -> frozenset[str]:
+    """Of what the place has, all that an unfinished operation works on."""
+    ids = {server.id for server in servers} | stray_guest.by_server(found.guests).keys()
+    return store.operation.busy_targets(ids | {guest_remove.target(id, found.place) for id in ids})
 
 
 def set_aside(store: Store, served: Collection[str]) -> None:
@@ -66,7 +74,7 @@ def take_glimpse(store: Store, found: Glimpse, now: datetime) -> None:
     server = store.server.find(found.server_id)
     if server is None or server.place != found.place or found.guest is None or server.updated_at >= found.since:
         return
-    if server.id not in store.operation.busy_targets():
+    if server.id not in store.operation.busy_targets([server.id]):
         power_state.note(store, server, found.guest, now)
 
 

@@ -60,6 +60,8 @@ class OwnCertificate:
         # A certificate that is shown must be good; who may go without one is the application's to say.
         self.context.verify_mode = ssl.CERT_OPTIONAL
         self.context.load_verify_locations(cadata=authority.certificate)
+        # Nobody comes back with a ticket: connections are kept, and a new one shows its certificate.
+        self.context.num_tickets = 0
         self.expires_at: datetime | None = None
 
     def renew_when_due(self, now: datetime) -> bool:
@@ -141,6 +143,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,
                 date_header=True,
                 # Longer than an agent's pauses: a new connection costs both ends a handshake.
                 timeout_keep_alive=90,

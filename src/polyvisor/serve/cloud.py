@@ -68,13 +68,14 @@ class Cloud:
             KINDS, ControlTools(configuration.compute, configuration.schedule, watch=observation.watch)
         )
         turned = observation.pulse("control_loop", "no operation moves on.", CONTROL_SECONDS)
-        self._controller = Controller(database, self.engine, clock, name=name, turned=turned)
+        self.gate = Gate(database, self.engine, clock)
+        late = self.gate.pace.late_seconds
+        self._controller = Controller(database, self.engine, clock, name=name, turned=turned, late_seconds=late)
         self._keeper = None
         if configuration.network.backend != "none":
             turned = observation.pulse("network_keeper", "no network changes.", KEEPER_SECONDS)
             self._keeper = network.keeper(configuration.network, database, clock, since_boot, turned)
             observation.networks(self._keeper)
-        self.gate = Gate(database, self.engine, clock)
         self._owners = f"up:{_directory_id(data)}:"
         link = LocalLink(self.gate, self._owners + uuid.uuid4().hex[:12], clock)
         source = LocalImageSource(self.images)

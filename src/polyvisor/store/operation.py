@@ -72,6 +72,8 @@ operation = Table(
 _FIELDS = Operation.__struct_fields__
 _COLUMNS = [operation.c[name] for name in _FIELDS]
 _LIVE = (OperationState.RUNNING, OperationState.UNWINDING)
+_MOST_NAMED = 500
+"""To name more targets costs more than to read them all."""
 
 _insert = insert(operation)
 _get = select(*_COLUMNS).where(operation.c.id == bindparam("id"))
@@ -85,6 +87,11 @@ _live_here = (
     operation.c.place.in_(bindparam("places", expanding=True)),
     operation.c.due_at <= bindparam("now", type_=Moment),
     or_(operation.c.lease_until.is_(None), operation.c.lease_until <= bindparam("now", type_=Moment)),
+)
+_in_line_of = (
+    select(operation.c.id, operation.c.target_id, operation.c.state)
+    .where(operation.c.target_id.in_(bindparam("targets", expanding=True)), operation.c.state.in_(UNFINISHED))
+    .order_by(operation.c.number)
 )
 _hold = (
     select(operation.c.number)
@@ -165,6 +172,7 @@ _owned = select(*_COLUMNS).where(
     operation.c.lease_owner.in_(bindparam("owners", expanding=True)),
 )
 _busy_targets = select(operation.c.target_id).where(operation.c.state.in_((*UNFINISHED, OperationState.STUCK)))
+_busy_among = _busy_targets.where(operation.c.target_id.in_(bindparam("among", expanding=True)))
 _note_progress = (
     update(operation)
     .where(operation.c.id == bindparam("of"))
@@ -244,6 +252,15 @@ class Operations:
         """
         statement = to_change(self._sql, _unfinished)
         return [_record(row) for row in self._sql.execute(statement, {"target_id": target_id})]
+
+    def in_line(self, target_ids: Collection[str]) -> dict[str, list[tuple[str, OperationState]]]:
+        """By target, (id, state) of the operations that have not ended, the oldest first; kept as `unfinished` does."""
+        found: dict[str, list[tuple[str, OperationState]]] = {}
+        if target_ids:
+            statement = to_change(self._sql, _in_line_of)
+            for id, target_id, state in self._sql.execute(statement, {"targets": sorted(target_ids)}):
+                found.setdefault(target_id, []).append((id, state))
+        return found
 
     def hold(self, target_id: str) -> None:
         """Keep the unfinished operations on one target as they are until the transaction ends, where it may write."""
@@ -339,9 +356,11 @@ class Operations:
             self._store.wake(place)
         return self._sql.execute(statement.values(lease_owner=LOST, lease_until=now)).rowcount
 
-    def busy_targets(self) -> frozenset[str]:
-        """Ids of all that an unfinished or stuck operation works on."""
-        return frozenset(self._sql.execute(_busy_targets).scalars())
+    def busy_targets(self, among: Collection[str] | None = None) -> frozenset[str]:
+        """Ids of all that an unfinished or stuck operation works on; of these alone where `among` names few."""
+        if among is None or len(among) > _MOST_NAMED:
+            return frozenset(self._sql.execute(_busy_targets).scalars())
+        return frozenset(self._sql.execute(_busy_among, {"among": sorted(among)}).scalars()) if among else frozenset()
 
     def set_args(self, id: str, args: Any) -> None:
         """Replace the arguments: what was secret in them is no longer needed."""

@@ -209,7 +209,7 @@ class Store:
     def __init__(self, connection: Connection, signals: Signals) -> None:
         self.connection = connection
         self._signals = signals
-        self._wake: list[str] = []
+        self._wake: dict[str, None] = {}
         self.trace = ""
         """The `traceparent` of what is done in this transaction: operations that it begins carry it on."""
         self._afterwards: list[Callable[[], None]] = []
@@ -219,8 +219,7 @@ class Store:
 
     def wake(self, subject: str) -> None:
         """Raise `subject` once the transaction is committed."""
-        if subject not in self._wake:
-            self._wake.append(subject)
+        self._wake[subject] = None
 
     def afterwards(self, act: Callable[[], None]) -> None:
         """Call `act` once the transaction is committed; never where it is rolled back."""

@@ -80,7 +80,9 @@ class AgentApp:
         self._gate_pool = ThreadPoolExecutor(1, thread_name_prefix="gate")
         self._look_pool = ThreadPoolExecutor(1, thread_name_prefix="timetable")
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="agents")
-        self._gatherer = Gatherer(gate.answer, self._gate_pool)
+        # Inventories may wait: what else comes by this pool (guests' questions, images) is not to wait for all of them.
+        self._inventories = asyncio.Semaphore(max(1, settings.threads // 4))
+        self._gatherer = Gatherer(gate.answer, self._gate_pool, gate.pace.waits_since)
         self._guests = MetadataService(database)
         self._waiting: Waiting | None = None
         self._stopping = False
@@ -203,25 +205,29 @@ class AgentApp:
         asked = wire.decode(body, wire.ExchangeAsked)
         who = self._party(scope, asked.session)
         self._waiters().exchanging(who.owner)
-        answer = await self._gatherer.ask((who, asked), at_once=True)
+        answer = await self._gatherer.exchange((who, asked), reports=bool(asked.reports))
         return wire.Leases(leases=tuple(answer) if isinstance(answer, list) else ())
 
     async def _wait(self, scope: Scope, body: bytes) -> wire.Woken:
         asked = wire.decode(body, wire.WaitAsked)
         who = self._party(scope, asked.session)
-        await self._gatherer.ask((who, Exchange()), at_once=True)
+        await self._gatherer.sign((who, Exchange()), at_once=True)
         seconds = min(asked.timeout_seconds, self._settings.longest_wait_seconds)
         return wire.Woken(woken=await self._waiters().wait(who.owner, asked.places, seconds))
 
     async def _beat(self, scope: Scope, body: bytes) -> Held:
         asked = wire.decode(body, wire.BeatAsked)
         who = self._party(scope, asked.session, asked.version)
-        held = await self._gatherer.ask((who, asked.beat), at_once=asked.beat.leaving)
+        held = await self._gatherer.sign((who, asked.beat), at_once=asked.beat.leaving)
         return msgspec.structs.replace(held, servers=self._servers()) if isinstance(held, Held) else Held()
 
     async def _inventory(self, scope: Scope, body: bytes) -> wire.Done:
-        asked = await self._run(wire.decode, body, wire.InventoryAsked)
-        await self._run(self._gate.inventory, self._party(scope, asked.session), asked.inventory)
+        def act() -> None:
+            asked = wire.decode(body, wire.InventoryAsked)
+            self._gate.inventory(self._party(scope, asked.session), asked.inventory)
+
+        async with self._inventories:
+            await self._run(act)
         return wire.Done()
 
     async def _glimpse(self, scope: Scope, body: bytes) -> wire.Done:

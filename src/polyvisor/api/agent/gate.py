@@ -13,8 +13,19 @@ Asked = tuple[Party, Exchange | Beat]
 Answer = list[Lease] | Held | PolyvisorError
 
 
+class Pace(Protocol):
+    """Is told whether this server keeps up."""
+
+    def waits_since(self, moment: float | None) -> None:
+        """When the oldest sign of life that is not answered yet came, by the steady clock; None where all are."""
+
+
 class Gate(Protocol):
     """The server's side of agents' links."""
+
+    @property
+    def pace(self) -> Pace:
+        """Is told for how long agents' signs of life wait."""
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         """Answer exchanges and beats, all in one transaction."""

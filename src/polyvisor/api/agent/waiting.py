@@ -16,6 +16,8 @@ LOOK_SECONDS = 1.0
 """How often the timetable is read while somebody waits: the net below the signals."""
 SOONEST_SECONDS = 0.05
 """How soon it may be read again."""
+REST_FACTOR = 10.0
+"""For so many times as long as a look took there is no other."""
 _MOST_REMEMBERED = 20_000
 STOPPING = "This server is stopping: go to another."
 
@@ -107,15 +109,17 @@ class Waiting:
 
     async def _watch(self) -> None:
         while True:
-            pause = LOOK_SECONDS
+            pause, began = LOOK_SECONDS, self._loop.time()
             try:
                 self.table = await self._loop.run_in_executor(self._pool, self._timetable)
                 pause = self._wake_due(self.table)
             except Exception as error:  # noqa: BLE001 - the next look tells
                 log.debug("what is due could not be read: %s", error)
-            await asyncio.sleep(SOONEST_SECONDS)
+            # Where the look is dear, as with thousands of places on a busy database, there are fewer of them.
+            rest = min(LOOK_SECONDS, max(SOONEST_SECONDS, (self._loop.time() - began) * REST_FACTOR))
+            await asyncio.sleep(rest)
             try:
-                async with asyncio.timeout(max(0.0, pause - SOONEST_SECONDS)):
+                async with asyncio.timeout(max(0.0, pause - rest)):
                     await self._look.wait()
             except TimeoutError:
                 pass

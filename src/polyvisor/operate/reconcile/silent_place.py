@@ -14,6 +14,8 @@ GRACE = timedelta(seconds=5)
 """How long after a hold has run out nobody is judged: a standby takes over first."""
 SILENCE = timedelta(seconds=HOLD_SECONDS) + GRACE
 """From the last sign of life until the hosts are down."""
+MOST_AT_ONCE = 8
+"""So many places a transaction: it holds them, and the counter of hosts, and beats and inventories wait for its end."""
 
 
 class Vigil:
@@ -30,15 +32,26 @@ class Vigil:
         self._seen: deque[tuple[datetime, datetime]] = deque()
         self._last: datetime | None = None
 
-    def note(self, now: datetime) -> None:
-        """The control loop came by, and the database answered it."""
+    def note(self, now: datetime, late: timedelta = timedelta(0)) -> None:
+        """The control loop came by, and the database answered it.
+
+        `late`: signs of life have waited here for so long: what came meanwhile was not taken in.
+        """
         if self._last is not None and now < self._last:
             self._seen.clear()
         elif self._last is not None and now - self._last <= self.GAP:
             self._seen.append((self._last, now))
+        if late:
+            self._miss(now - late)
         while self._seen and self._seen[0][1] < now - self.WINDOW:
             self._seen.popleft()
         self._last = now
+
+    def _miss(self, since: datetime) -> None:
+        while self._seen and self._seen[-1][1] > since:
+            begin, _ = self._seen.pop()
+            if begin < since:
+                self._seen.append((begin, since))
 
     def watched(self, since: datetime) -> timedelta:
         """For how long it was at work after a moment, gaps taken off; at most about WINDOW."""
@@ -50,11 +63,14 @@ class Vigil:
 
 
 def sweep(store: Store, vigil: Vigil, now: datetime) -> list[str]:
-    """Mark the hosts of silent places as down; returns those places. Any number of processes may do it at once."""
+    """Mark the hosts of silent places as down, of MOST_AT_ONCE at most; returns those places.
+
+    Any number of processes may do it at once.
+    """
     served = store.hypervisor.places_up()
     silent = [place for place in store.place.list() if place.name in served and _is_silent(place, vigil, now)]
     found = []
-    for each in silent:
+    for each in silent[:MOST_AT_ONCE]:
         place = store.place.find(each.name, lock=True)  # a beat that came at this moment wins
         if place is None or not _is_silent(place, vigil, now):
             continue

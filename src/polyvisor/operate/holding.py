@@ -12,7 +12,10 @@ from polyvisor.model.link import Hold, PlaceState, Role
 from polyvisor.model.operation import CONTROL
 
 HOLD_SECONDS = 10.0
-"""How long a place stays with a process after its last beat."""
+"""How long a place stays with a process after its last beat, by the servers' clocks."""
+HELD_SECONDS = 8.0
+"""For how long its holder may act, by its own clock: while servers' clocks follow a database's that was set, they may
+run a tenth too fast, and stand a second apart (`serve/clock.py`)."""
 BEAT_SECONDS = 2.5
 """How often a process is to beat."""
 KEPT_SESSIONS = 16
@@ -100,7 +103,7 @@ def active(place: HeldPlace, fence_seconds: float = 0.0) -> Hold:
         place=place.name,
         role=Role.ACTIVE,
         epoch=place.epoch,
-        lease_seconds=HOLD_SECONDS,
+        lease_seconds=HELD_SECONDS,
         fence_seconds=fence_seconds,
         notes=place.notes,
     )

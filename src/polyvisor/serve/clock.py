@@ -34,10 +34,9 @@ class SteadyClock:
         self,
         reference: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
     ) -> None:
-        """`reference`: seconds since 1970, asked at each `follow`; it may raise. Where it does at the start, the
-        machine's clock (`wall`) is believed until it answers."""
+        """`reference`: seconds since 1970, asked now and at each `follow`. Raises what it raises: a process that began
+        by another clock could be an hour away from its fellows, and would stay so for ten hours."""
         self._reference, self._monotonic = reference, monotonic
         self._lock = threading.Lock()
         self._slew = 0.0
@@ -45,14 +44,7 @@ class SteadyClock:
         self._told = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._at, self._value = monotonic(), self._first(wall)
-
-    def _first(self, wall: Callable[[], float]) -> float:
-        try:
-            return self._asked()[1]
-        except Exception as error:  # noqa: BLE001 - a database that is away is told of by those who need it
-            log.debug("the reference clock could not be read: %s", error)
-            return wall()
+        self._at, self._value = self._asked()
 
     def __call__(self) -> datetime:
         """The time."""
@@ -116,7 +108,7 @@ class SteadyClock:
 
 
 def clock_of(database: Database) -> SteadyClock:
-    """The clock of a process on this database, not started yet."""
+    """The clock of a process on this database, not started yet. Raises DBAPIError where that does not answer."""
     if database.is_sqlite:
         return SteadyClock(time.time)
 

@@ -24,7 +24,7 @@ from polyvisor.agent.link import (
     INVENTORY_READ_SECONDS,
     PATIENT_BEAT_READ_SECONDS,
 )
-from polyvisor.operate.holding import BEAT_SECONDS, HOLD_SECONDS
+from polyvisor.operate.holding import BEAT_SECONDS, HELD_SECONDS
 
 WAIT_SECONDS = 25.0
 INVENTORY_SECONDS = 10.0
@@ -154,7 +154,7 @@ class SimulatedAgent:
         now = time.perf_counter()
         self._missed = 0
         self.beats.append(now - began)
-        self.holds_run_out += self._held_from is not None and now - self._held_from > HOLD_SECONDS
+        self.holds_run_out += self._held_from is not None and now - self._held_from > HELD_SECONDS
         self._held_from, self._epoch = began, held["holds"][0]["epoch"]
 
     async def _inventory(self) -> None:

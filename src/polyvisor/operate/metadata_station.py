@@ -10,6 +10,7 @@ from functools import partial
 from polyvisor.model.metadata import MetadataAnswer, MetadataAsked, MetadataPort
 from polyvisor.network.metadata import space
 from polyvisor.network.metadata.listener import Listener
+from polyvisor.network.metadata.plugs import Plugs
 from polyvisor.network.metadata.space import Space, Trouble
 from polyvisor.network.metadata.switch import Switch
 from polyvisor.operate.link import LinkDown
@@ -18,7 +19,7 @@ from polyvisor.operate.metadata_link import MetadataLink
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
-"""How often the networks are asked for: a guest that boots takes longer, and asks again for minutes."""
+"""How often the networks are asked for where no card is plugged in: guests on vSphere have none here."""
 SWEEP_SECONDS = 60.0
 """How often the switch is asked whether all is still plugged in."""
 _NAME_DIGITS = 13
@@ -34,8 +35,11 @@ def outer_name(network_id: str) -> str:
 class MetadataStation:
     """A thread that compares what should be there with what is, and a listener that serves it."""
 
-    def __init__(self, link: MetadataLink, switch: Switch, look_seconds: float = LOOK_SECONDS) -> None:
-        self._link, self._switch, self._look_seconds = link, switch, look_seconds
+    def __init__(
+        self, link: MetadataLink, switch: Switch, look_seconds: float = LOOK_SECONDS, plugs: Plugs | None = None
+    ) -> None:
+        """`plugs`: has it look at once where a guest's card is plugged in or taken out."""
+        self._link, self._switch, self._look_seconds, self._plugs = link, switch, look_seconds, plugs
         self.listener = Listener(self._answer)
         self._spaces: dict[str, Space] = {}
         self._made: dict[str, MetadataPort] = {}
@@ -56,10 +60,14 @@ class MetadataStation:
         """Begin."""
         self.listener.start()
         self._thread.start()
+        if self._plugs is not None:
+            self._plugs.start(self.poke)
 
     def stop(self) -> None:
         """End, and leave nothing behind."""
         self._stopping = True
+        if self._plugs is not None:
+            self._plugs.stop()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=60)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from polyvisor.network.metadata.plugs import OpenVSwitchPlugs
 from polyvisor.network.metadata.switch import OpenVSwitch
 from polyvisor.operate.metadata_link import MetadataLink
 from polyvisor.operate.metadata_station import MetadataStation
@@ -24,4 +25,5 @@ def station_maker(hypervisors: Sequence[HypervisorSettings]) -> Make | None:
         return None
     # A machine has one integration bridge, however many libvirtds there are.
     switch = OpenVSwitch(hosts[0].integration_bridge, hosts[0].openvswitch_database)
-    return lambda link: MetadataStation(link, switch)
+    database = hosts[0].openvswitch_database
+    return lambda link: MetadataStation(link, switch, plugs=OpenVSwitchPlugs(database))

@@ -173,7 +173,9 @@ def ask(guest: TestGuest, address: str = ADDRESS, source: str = "") -> str:
     """What a guest is told that it is called; "" while nobody answers. `source`: from this address of its card."""
 
     def get() -> str:
-        asking = http.client.HTTPConnection(address, 80, timeout=5, source_address=(source, 0) if source else None)
+        asking = http.client.HTTPConnection(
+            address, 80, timeout=1 if source else 5, source_address=(source, 0) if source else None
+        )
         try:
             asking.request("GET", "/latest/meta-data/hostname")
             return asking.getresponse().read().decode()

@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 
+from polyvisor.network.metadata.plugs import OpenVSwitchPlugs
 from polyvisor.network.metadata.switch import OpenVSwitch
 from polyvisor.operate.metadata_station import MetadataStation
 from polyvisor.serve.local_metadata import LocalMetadataLink
@@ -17,7 +18,9 @@ def main(url: str, place: str, switch: str) -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     database = Database(url)
-    station = MetadataStation(LocalMetadataLink(database, [place]), OpenVSwitch("br-int", switch), look_seconds=0.2)
+    station = MetadataStation(
+        LocalMetadataLink(database, [place]), OpenVSwitch("br-int", switch), 0.2, OpenVSwitchPlugs(switch)
+    )
     station.start()
     stopping.wait()
     station.stop()

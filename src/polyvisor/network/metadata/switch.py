@@ -9,7 +9,7 @@ from polyvisor.model.metadata import MetadataPort
 from polyvisor.network.metadata.space import Trouble
 
 _TIMEOUT_SECONDS = 10
-_MARK = "polyvisor-metadata"
+MARK = "polyvisor-metadata"
 """In external_ids of an interface of ours: the network's id."""
 
 
@@ -40,14 +40,14 @@ class OpenVSwitch:
         """Names of our interfaces, whether their cards are there or not."""
         rows = self._rows("--columns=name,external_ids", "list", "Interface")
         told = ((row[0], dict(row[1][1])) for row in rows)
-        return {str(name): str(ids[_MARK]) for name, ids in told if _MARK in ids}
+        return {str(name): str(ids[MARK]) for name, ids in told if MARK in ids}
 
     def plug(self, outer: str, port: MetadataPort) -> None:
         """Add the port."""
         self._run(
             "--may-exist", "add-port", self._bridge, outer,
             "--", "set", "Interface", outer, f"external_ids:iface-id={port.port_id}",
-            f"external_ids:{_MARK}={port.network_id}",
+            f"external_ids:{MARK}={port.network_id}",
         )  # fmt: skip
 
     def unplug(self, outer: str) -> None:

@@ -17,6 +17,8 @@ from tests.hypervisor.conformance import wait_until
 from tests.hypervisor.kvm.bed import KvmBed
 from tests.hypervisor.kvm.test_connection import answers, frozen
 
+pytestmark = pytest.mark.xdist_group("kvm-link")
+
 
 class Raw:
     """What libvirt would hand out."""
@@ -121,21 +123,25 @@ def test_calls_that_hang_as_the_link_breaks_come_back(bed: KvmBed, monkeypatch: 
     monkeypatch.setattr(module, "KEEPALIVE_SECONDS", 1)
     connection = Connection("kvm-1", bed.host.uri, timeout_seconds=120)
     wait_until(lambda: answers(connection), lambda: "it is not served")
-    ready = threading.Barrier(7)
+    ready, over = threading.Barrier(7), threading.Event()
 
     def ask() -> None:
         ready.wait(60)
-        while True:
+        while not over.is_set():
             connection.run(lambda link: link.listAllDomains())
 
     with ThreadPoolExecutor(6) as threads:
         calls = [threads.submit(ask) for _ in range(6)]
         ready.wait(60)
-        with frozen(bed):
-            wait_until(lambda: any(call.done() for call in calls), lambda: "keepalive ended no call")
-            with monkeypatch.context() as soon:
-                soon.setattr(connection_module, "_OPEN_SECONDS", 1)
-                assert not answers(connection)  # another link is tried for, while calls are on the one before
+        try:
+            with frozen(bed):
+                wait_until(lambda: any(call.done() for call in calls), lambda: "keepalive ended no call")
+                with monkeypatch.context() as soon:
+                    soon.setattr(connection_module, "_OPEN_SECONDS", 1)
+                    assert not answers(connection)  # another link is tried for, while calls are on the one before
+                wait_until(lambda: all(call.done() for call in calls), lambda: "some calls go on")
+        finally:
+            over.set()
         for call in calls:
             assert isinstance(call.exception(60), Unreachable)
     wait_until(lambda: answers(connection), lambda: "it is not served again")

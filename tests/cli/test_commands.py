@@ -11,12 +11,14 @@ import pytest
 import polyvisor
 from tests.clients.cloud import PROGRAM, RunningCloud
 
+pytestmark = pytest.mark.xdist_group("commands")
+
 TIMEOUT_SECONDS = 180
 
 
 def polyvisor_command(*words: str) -> subprocess.CompletedProcess[str]:
     """Run the program."""
-    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
 
 
 @pytest.fixture(scope="module")

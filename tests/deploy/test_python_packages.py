@@ -10,6 +10,8 @@ import pytest
 import polyvisor
 from tests.deploy.build import BUILD_TIMEOUT_SECONDS, ROOT, uv
 
+pytestmark = pytest.mark.xdist_group("python-packages")
+
 NAME = f"polyvisor-{polyvisor.__version__}"
 
 

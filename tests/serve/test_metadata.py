@@ -26,6 +26,8 @@ from tests.api.metadata import crawl
 from tests.api.metadata.estate import Estate, uid
 from tests.databases import sqlite_url, with_tables
 
+pytestmark = pytest.mark.xdist_group("metadata-spaces")
+
 PATIENCE_SECONDS = 180.0
 PROJECTS = ("red", "blue")
 

@@ -13,6 +13,8 @@ from testbed import vcenter as launcher
 from testbed.vcenter import TestVcenter, VcenterError
 from tests.testbed.vcenter_client import Client, TaskFailed, connected, controller, disk, network_card, serial
 
+pytestmark = pytest.mark.xdist_group("test-vcenter")
+
 
 @pytest.fixture(scope="module")
 def vcenter() -> Iterator[TestVcenter]:

@@ -13,6 +13,8 @@ from pyVmomi import vim
 from testbed.vcenter import TestVcenter
 from tests.testbed.vcenter_client import Client, connected, controller, disk, file_of, machine_spec, until
 
+pytestmark = pytest.mark.xdist_group("test-vcenter-disks")
+
 MIB = 1 << 20
 CONTENT = os.urandom(3 * MIB)
 GUARD = b"end of the disk."

@@ -12,6 +12,8 @@ from pyVmomi import vim
 from testbed.vcenter import TestVcenter
 from tests.testbed.vcenter_client import Client, connected, controller, disk, machine_spec, until
 
+pytestmark = pytest.mark.xdist_group("test-vcenter-estate")
+
 
 @pytest.fixture(scope="module")
 def vcenter() -> Iterator[TestVcenter]:

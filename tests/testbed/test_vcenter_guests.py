@@ -24,7 +24,7 @@ from tests.testbed.vcenter_client import (
     until,
 )
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.xdist_group("test-vcenter-guests"), pytest.mark.timeout(600)]
 
 IDE_KEY = 200  # the first of the two IDE controllers that every VM has
 

@@ -20,7 +20,7 @@ from tests.testbed.vcenter_client import (
     until,
 )
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.xdist_group("test-vcenter-hotplug"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

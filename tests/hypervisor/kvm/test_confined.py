@@ -20,6 +20,8 @@ from testbed.libvirt import TestLibvirt
 from tests.hypervisor.conformance import CLOUD_ID, Source, no_progress, spec_of, wait_for, wait_until
 from tests.hypervisor.kvm.test_driver import image_ref
 
+pytestmark = pytest.mark.xdist_group("kvm-confined")
+
 USER = "libvirt-qemu"
 
 

@@ -17,6 +17,8 @@ from polyvisor.hypervisor.kvm.connection import Connection
 from tests.hypervisor.conformance import PATIENCE_SECONDS, wait_until
 from tests.hypervisor.kvm.bed import KvmBed
 
+pytestmark = pytest.mark.xdist_group("kvm-connection")
+
 
 @pytest.fixture
 def connection(bed: KvmBed) -> Iterator[Connection]:

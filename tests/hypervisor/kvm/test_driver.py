@@ -24,6 +24,8 @@ from tests.hypervisor.conformance import Source, image_of, no_progress, spec_of,
 from tests.hypervisor.conformance_child import Child
 from tests.hypervisor.kvm.bed import FOREIGN, KvmBed
 
+pytestmark = pytest.mark.xdist_group("kvm-driver")
+
 
 def make(driver: KvmDriver, source: Source, spec: GuestSpec) -> Instance:
     host = driver.hosts()[0].name

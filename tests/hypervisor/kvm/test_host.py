@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import os_traits
+import pytest
 
 from polyvisor.hypervisor.kvm import capabilities
 from polyvisor.hypervisor.kvm.driver import KvmDriver
@@ -13,6 +14,8 @@ from polyvisor.hypervisor.kvm.traits import traits
 from polyvisor.model.host import HypervisorType
 from tests.hypervisor.conformance import CLOUD_ID
 from tests.hypervisor.kvm.bed import KvmBed
+
+pytestmark = pytest.mark.xdist_group("kvm-host")
 
 OFFERED = capabilities.DomainCapabilities(
     machine="pc-q35-7.2",

@@ -17,6 +17,8 @@ from testbed.libvirt import TestLibvirt
 from tests.hypervisor.conformance import CLOUD_ID, Source, no_progress, spec_of, wait_until
 from tests.hypervisor.kvm.bed import KvmBed
 
+pytestmark = pytest.mark.xdist_group("kvm-shared_disks")
+
 
 @pytest.fixture(scope="module")
 def beds(bed: KvmBed) -> Iterator[tuple[TestLibvirt, TestLibvirt]]:

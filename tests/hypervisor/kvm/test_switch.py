@@ -11,6 +11,8 @@ from polyvisor.model.host import Reach
 from testbed.netns import Network
 from testbed.openvswitch import TestOpenvSwitch
 
+pytestmark = pytest.mark.xdist_group("kvm-switch")
+
 
 @pytest.fixture(scope="module")
 def openvswitch() -> Iterator[TestOpenvSwitch]:

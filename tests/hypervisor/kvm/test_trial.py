@@ -13,6 +13,8 @@ from polyvisor.hypervisor.kvm.trial import Trial
 from tests.hypervisor.conformance import PATIENCE_SECONDS
 from tests.hypervisor.kvm.bed import KvmBed
 
+pytestmark = pytest.mark.xdist_group("kvm-trial")
+
 
 class Told(Trial):
     """A trial whose guests live as the test says, and are counted."""

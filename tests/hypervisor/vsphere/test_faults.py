@@ -15,6 +15,8 @@ from testbed.vcenter import TestVcenter
 from .conftest import settings_for
 from .kit import CLOUD, INJECTIONS, DiskImage, Person, eventually, ignore, spec_of
 
+pytestmark = pytest.mark.xdist_group("vsphere-faults")
+
 CALLS = [
     "RetrievePropertiesEx", "CreateContainerView", "FindAllByUuid", "FindChild", "CreatePropertyCollector", "Login",
     "MakeDirectory", "CreateFolder", "ImportVApp", "POST /nfc", "HttpNfcLeaseComplete", "ReconfigVM_Task",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from polyvisor.network.local_ovn.daemon import LARGEST_LOG_BYTES
 from testbed.bare_machine import BareMachine
 from testbed.process import alive, wait_for
 from tests.clients.cloud import PROGRAM, RunningCloud
@@ -69,6 +70,12 @@ def test_ovn_goes_on_when_up_is_killed_and_what_dies_is_started_again(machine: M
         assert f"\nNetworks: OVN, started by polyvisor, in {cloud.data}/ovn; the " in cloud.logged()
         assert machine.has_all()
         assert is_chassis_of(machine, cloud.data)
+        logs = [cloud.data / "ovn" / f"{name}.log" for name in ("nb", "ovs-vswitchd", "controller")]
+        for log in logs:
+            with log.open("ab") as grown:
+                grown.truncate(LARGEST_LOG_BYTES + 1)
+        wait_for(lambda: not any(map(is_large, logs)), PATIENCE_SECONDS, lambda: str([*logs[0].parent.iterdir()]))
+        assert all(is_large(log.with_name(f"{log.name}.1")) for log in logs)
         started = machine.running()
         for pids in started.values():
             for pid in pids:
@@ -80,6 +87,7 @@ def test_ovn_goes_on_when_up_is_killed_and_what_dies_is_started_again(machine: M
             machine.run(*polyvisor_network, "stop")
 
         before = machine.running()
+        assert all("|INFO|" in log.read_text() for log in logs), "they log on, and begin where the file does"
         cloud.kill()
         assert machine.running() == before, "guests keep their traffic"
     shown = machine.run(*polyvisor_network, "show")
@@ -215,6 +223,10 @@ def test_what_ran_once_is_not_ended_where_it_cannot_be_started_again(machine: Ma
     assert told.startswith("trouble: OVN is not installed here; install the packages ovn-central, and start again")
     assert told.endswith("chosen before: True")
     assert machine.running() == running
+
+
+def is_large(log: Path) -> bool:
+    return log.stat().st_size > LARGEST_LOG_BYTES
 
 
 def is_chassis_of(machine: BareMachine, data: Path) -> bool:

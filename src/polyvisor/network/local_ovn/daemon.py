@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import struct
 import time
@@ -13,6 +14,7 @@ from polyvisor.network.local_ovn.command import log_end, run
 from polyvisor.network.local_ovn.trouble import Trouble
 
 END_SECONDS = 20.0
+LARGEST_LOG_BYTES = 10_000_000
 _FLOCK = "hhqqi4x"
 """struct flock of Linux, 64 bits: type, whence, start, length, process id."""
 
@@ -80,6 +82,16 @@ def end(daemon: Daemon, *how: str) -> bool:
             deadline += END_SECONDS
         time.sleep(0.02)
     return True
+
+
+def bound_log(daemon: Daemon, largest_bytes: int = LARGEST_LOG_BYTES) -> None:
+    """Have its log begin anew where that has grown too large; what it held is kept as NAME.log.1.
+
+    In its place, for the daemon and what watches it both have it open, and append to it. Raises OSError.
+    """
+    if daemon.log.exists() and daemon.log.stat().st_size > largest_bytes:
+        shutil.copyfile(daemon.log, daemon.log.with_name(f"{daemon.log.name}.1"))
+        os.truncate(daemon.log, 0)
 
 
 def control(daemon: Daemon, pid: int) -> Path:

@@ -14,7 +14,7 @@ from polyvisor.network.local_ovn import choice as choices
 from polyvisor.network.local_ovn.chassis import OWNER, Chassis, Wanted
 from polyvisor.network.local_ovn.choice import Choice
 from polyvisor.network.local_ovn.command import is_root, missing_packages, run
-from polyvisor.network.local_ovn.daemon import Daemon, end, pid, start
+from polyvisor.network.local_ovn.daemon import Daemon, bound_log, end, pid, start
 from polyvisor.network.local_ovn.parts import Parts, Places
 from polyvisor.network.local_ovn.trouble import Trouble
 
@@ -206,6 +206,7 @@ class LocalOvn:
                 start(daemon)
                 if daemon.program == "ovs-vswitchd":
                     self._chassis.raise_bridges()
+            bound_log(daemon)
 
 
 def _load_module() -> None:

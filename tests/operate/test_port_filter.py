@@ -1,6 +1,7 @@
 """Hosts that filter by themselves are told what their ports let through: as a card is made, and whenever it changes."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,16 @@ import msgspec
 import pytest
 
 from polyvisor.model.host import HostReport
-from polyvisor.model.operation import OperationState
+from polyvisor.model.operation import CONTROL, OperationState
 from polyvisor.model.port_filter import Permit, PortFilter
 from polyvisor.model.security_group import SecurityGroupRule
+from polyvisor.operate.controller import FILTER_SECONDS, Controller
 from polyvisor.operate.reconcile.port_filter import AGAIN, PortFilters
+from testbed.process import wait_for
 from tests.operate.cloud import Cloud
 from tests.operate.networks import put_port
+
+PATIENCE_SECONDS = 60.0
 
 
 class FilteringDriver:
@@ -136,6 +141,32 @@ def test_a_host_is_told_again_from_time_to_time_and_by_whoever_takes_over(
     assert len(sweep(cloud, filters)) == 1
     assert len(sweep(cloud, PortFilters())) == 1
     assert driver.told[0] == driver.told[1] == driver.told[2]
+
+
+def test_a_host_is_told_of_a_change_long_before_the_next_sweep(
+    cloud: Cloud, driver: FilteringDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polyvisor.operate.controller.SWEEP_SECONDS", 1e6)
+    cloud.ask_for_server()
+    cloud.settle()
+    controller = Controller(cloud.database, cloud.engine, lambda: cloud.now, name="here")
+
+    def until_told(times: int) -> None:
+        def is_told() -> bool:
+            cloud.database.signals.wake(CONTROL)
+            cloud.settle()
+            return len(driver.told) == times
+
+        wait_for(is_told, PATIENCE_SECONDS, lambda: f"told {len(driver.told)} times")
+
+    controller.start()
+    try:
+        until_told(1)
+        cloud.now += timedelta(seconds=FILTER_SECONDS)
+        let_in(cloud, port_range_min=22, port_range_max=22)
+        until_told(2)
+    finally:
+        controller.stop()
 
 
 def test_a_driver_that_does_not_filter_fails_in_a_sentence(cloud: Cloud, driver: FilteringDriver) -> None:

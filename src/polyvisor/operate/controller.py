@@ -12,12 +12,15 @@ from polyvisor.operate.reconcile import forgotten_image, orphaned_claim
 from polyvisor.operate.reconcile.port_filter import PortFilters
 from polyvisor.operate.watchman import Watchman
 from polyvisor.store.database import Database
+from polyvisor.store.network_intent import SUBJECT as NETWORK
 from polyvisor.store.outage import said_elsewhere, was_undone
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 SWEEP_SECONDS = 20.0
+FILTER_SECONDS = 2.0
+"""How long changes of networks are gathered before hosts that filter by themselves are told of them."""
 ELSEWHERE_SECONDS = 0.05
 BEAT_SECONDS = 20.0
 PASSING_KEPT = timedelta(minutes=5)
@@ -43,7 +46,8 @@ class Controller:
         self._database, self._engine, self._clock, self._name = database, engine, clock, name
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="controller", daemon=True)
-        self._sweep_at = self._beat_at = clock()
+        self._sweep_at = self._beat_at = self._filter_at = clock()
+        self._filtered = 0
         self._watchman = Watchman(database, engine.tools, late_seconds)
         self._filters = PortFilters()
 
@@ -67,6 +71,7 @@ class Controller:
                 self._turn()
                 self._watchman.look(self._clock())
                 self._sweep_when_due()
+                self._filter_when_networks_changed()
                 self._beat_when_due()
                 pause = self._pause_seconds()
             except Exception as error:
@@ -94,6 +99,16 @@ class Controller:
             self._beat_at = now + timedelta(seconds=BEAT_SECONDS)
             with self._database.write() as store:
                 store.control.beat(self._name, now)
+
+    def _filter_when_networks_changed(self) -> None:
+        """Until a host is told it lets through what a security group no longer does: that is not left to the sweep."""
+        now, changes = self._clock(), self._database.signals.count(NETWORK)
+        if changes == self._filtered or now < self._filter_at:
+            return
+        self._filtered, self._filter_at = changes, now + timedelta(seconds=FILTER_SECONDS)
+        with self._database.write() as store:
+            if store.only_one("controller.sweep"):
+                self._filters.sweep(store, now, self._engine.tools.new_id)
 
     def _sweep_when_due(self) -> None:
         now = self._clock()

@@ -143,7 +143,9 @@ def refused(*words: str) -> str:
 
 def not_started(*words: str) -> str:
     """The same of a server, in a process of its own: one that did start would not end."""
-    done = subprocess.run([PROGRAM, "serve", *words], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [PROGRAM, "serve", *words], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert (done.returncode in (1, 2), "Traceback" in done.stderr) == (True, False)
     return done.stderr
 

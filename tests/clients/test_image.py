@@ -223,7 +223,7 @@ def test_an_upload_ended_by_kill_9_can_be_repeated_after_the_next_start(
 
     headers = {"X-Auth-Token": sdk.auth_token, "Content-Type": "application/octet-stream"}
     with pytest.raises(requests.ConnectionError):
-        requests.put(f"{cloud.url}/image/v2/images/{image.id}/file", data=body(), headers=headers, timeout=60)
+        requests.put(f"{cloud.url}/image/v2/images/{image.id}/file", data=body(), headers=headers, timeout=180)
     assert any(stored.glob(".partial-*"))
     cloud.start()
     sdk.close()

@@ -19,7 +19,7 @@ def test_the_installed_program_works_with_nothing_but_clouds_yaml(cloud: Running
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     assert "m1.nano" in done.stdout

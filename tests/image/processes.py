@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 180) -> None:
     """Wait for a condition; fails the test when it does not come."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -82,7 +82,7 @@ def on_a_small_disk(code: str, folder: Path, size_kib: int, *arguments: object) 
         check=False,
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
-        timeout=120,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

@@ -397,7 +397,7 @@ def test_processes_that_ask_at_once_share_one_conversion(tmp_path: Path, raw: Pa
     image = ref_of(formats["qcow2"], "qcow2")
     arguments = (tmp_path / "cache", formats["qcow2"], msgspec.json.encode(image).decode(), log)
     with child(code, *arguments) as one, child(code, *arguments) as two, child(code, *arguments) as three:
-        assert [process.wait(timeout=60) for process in (one, two, three)] == [0, 0, 0]
+        assert [process.wait(timeout=180) for process in (one, two, three)] == [0, 0, 0]
     assert log.read_text() == "x"
     found = ImageCache(tmp_path / "cache").peek(image, VMDK_STREAM_OPTIMIZED)
     assert found is not None

@@ -88,10 +88,10 @@ def test_a_stranger_is_not_spoken_to(
     signer, trusted = (authority, other) if stranger == "the database" else (other, authority)
     backend = OvnBackend(settings(ovn, northbound, signer, trusted, tmp_path))
     try:
+        until(backend, lambda: "OVN_Northbound" in backend.trouble)
         for _ in range(10):
-            backend.wait(0.2)
+            backend.wait(0.1)
             assert backend.term() == 0
-        assert "OVN_Northbound" in backend.trouble
         with pytest.raises(BackendDown):
             backend.sweep(records(network("n1")))
     finally:

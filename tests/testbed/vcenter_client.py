@@ -13,7 +13,7 @@ from pyVmomi import vim, vmodl
 
 from testbed.vcenter import TestVcenter
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 180.0
 BOOT_SECONDS = 240.0  # a guest under emulation, on a busy machine
 
 

@@ -14,7 +14,7 @@ from polyvisor.api.kit import PUBLIC, Call, Reply, Resource, Service, StreamRepl
 from polyvisor.api.kit.versions import nova_root, nova_version
 from tests.api.cloud import ApiCloud
 
-BOUND_SECONDS = 30
+BOUND_SECONDS = 180
 
 
 class Tap:

@@ -3,7 +3,8 @@
     python -m bench.network [--networks N] [--ports N]
 
 Each network has a project of its own, with its default security group. Needs root, and the packages of
-setup/packages/ovn.txt. Everything shares one machine: northd and the chassis work beside it.
+setup/packages/ovn.txt. Everything shares one machine: northd and the chassis work beside it. What follows is measured
+from outside, through the API (bench/network_api.py).
 """
 
 import argparse
@@ -19,6 +20,7 @@ from uuid import uuid4
 
 from sqlalchemy import event
 
+from bench import network_api
 from polyvisor.model.network import Network
 from polyvisor.model.network_list import NetworkList
 from polyvisor.model.network_settings import NetworkSettings
@@ -43,9 +45,15 @@ def main() -> int:
     parser.add_argument("--ports", type=int, default=10, help="ports of each network (default: 10)")
     options = parser.parse_args()
     with TestOvn(chassis=1) as ovn, tempfile.TemporaryDirectory(prefix="pv-bench-") as folder:
-        for name, figure in measure(ovn, Path(folder), options.networks, options.ports).items():
-            print(f"{name:36}{figure:12.4g}", flush=True)
+        _print(measure(ovn, Path(folder), options.networks, options.ports))
+    with TestOvn() as ovn:
+        _print(network_api.measure(ovn))
     return 0
+
+
+def _print(figures: dict[str, float]) -> None:
+    for name, figure in figures.items():
+        print(f"{name:36}{figure:12.4g}", flush=True)
 
 
 def measure(ovn: TestOvn, folder: Path, networks: int, ports: int) -> dict[str, float]:

@@ -24,28 +24,26 @@ class Cloud:
         self._configuration = folder / "polyvisor.toml"
         self._configuration.write_text(beds.configuration())
         self._log = folder / "polyvisor.log"
+        self._beds = beds
         self._process: subprocess.Popen[bytes] | None = None
         self.clouds_file = self._data / "clouds.yaml"
 
     def __enter__(self) -> Self:
-        program = Path(sys.executable).parent / "polyvisor"
-        places = ["--data", str(self._data), "--config", str(self._configuration)]
-        arguments = ["up", *places, "--listen", "127.0.0.1:0"]
+        command = self._command()
         self._terminal.say(
             "The cloud: one process on SQLite, with these two hypervisors in its configuration.",
             self._configuration.read_text(),
-            f"$ polyvisor {' '.join(arguments)} &",
+            f"$ {' '.join(command)} &",
         )
         with self._log.open("wb") as log:
             # Its own process group, so that Ctrl-C reaches the demo first, and the cloud through it.
-            self._process = subprocess.Popen(
-                [program, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
-            )
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
         try:
             self._wait_until_up(self._process)
         except BaseException:
             self._stop()
             raise
+        self._terminal.say("From here on the `openstack` client speaks: unmodified, loaded once, forked per command.")
         self._terminal.export(
             OS_CLIENT_CONFIG_FILE=str(self.clouds_file), OS_CLOUD="polyvisor", OS_COMPUTE_API_VERSION="2.74"
         )
@@ -58,13 +56,24 @@ class Cloud:
         elif kind is None and status != 0:
             raise DemoFailed(f"polyvisor ended with status {status} when it was asked to stop: {self._tail()}")
 
+    def _command(self) -> list[str]:
+        program = str(Path(sys.executable).parent / "polyvisor")
+        arguments = [program, "up", "--data", str(self._data), "--config", str(self._configuration), "--listen"]
+        if self._beds.ground is None:
+            return [*arguments, "127.0.0.1:0"]
+        machine = self._beds.ground.machine
+        return machine.command(*arguments, f"{machine.address}:0")
+
     def _wait_until_up(self, process: subprocess.Popen[bytes]) -> None:
         start = time.monotonic()
         while "Polyvisor is up at" not in self._log.read_text():
             if process.poll() is not None or time.monotonic() - start > START_TIMEOUT_SECONDS:
                 raise DemoFailed("`polyvisor up` did not come up: " + "\n".join(self._tail()))
             time.sleep(0.05)
-        self._terminal.say(f"It is up after {time.monotonic() - start:.1f} s.")
+        told = [line for line in self._log.read_text().splitlines() if line.startswith("Networks: ")]
+        self._terminal.say(f"It is up after {time.monotonic() - start:.1f} s.", *told)
+        if self._beds.ground and "Networks: OVN, started by polyvisor" not in told[0]:
+            raise DemoFailed("`polyvisor up` has not started OVN")
 
     def _tail(self) -> list[str]:
         return self._log.read_text(errors="replace").splitlines()[-30:]

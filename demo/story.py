@@ -4,16 +4,16 @@ import re
 import subprocess
 
 from demo.beds import Beds
-from demo.terminal import DemoFailed, Terminal
+from demo.terminal import ADMIN, DemoFailed, Terminal
 
-ADMIN = "--os-cloud polyvisor-admin"
 JOIN_TIMEOUT_SECONDS = 180
 ACTIVE_TIMEOUT_SECONDS = 300
 BOOT_TIMEOUT_SECONDS = 300
 DELETE_TIMEOUT_SECONDS = 180
-SERVER = (
-    "openstack server create -c id -c name -c status --flavor m1.nano --nic none --config-drive True --key-name ada"
-)
+BY_METADATA = ("on-kvm", "on-vsphere")
+"""The servers that their image alone sends to a hypervisor."""
+SERVER = "server create -c id -c name -c status --flavor m1.nano --key-name ada"
+ALONE = "--nic none --config-drive True"
 IMAGE = "image create -c id -c name -c status -c disk_format --container-format bare"
 
 
@@ -44,37 +44,44 @@ def register_images_and_key(terminal: Terminal, beds: Beds) -> None:
     terminal.type(f"openstack {ADMIN} keypair create -c name -c fingerprint --public-key {key}.pub ada")
 
 
-def boot_by_metadata(terminal: Terminal) -> None:
-    """Two servers, each sent to its hypervisor by its image's metadata alone."""
+def boot_by_metadata(terminal: Terminal, nic: str = ALONE) -> None:
+    """Two servers, each sent to its hypervisor by its image's metadata alone. `nic`: options for their network."""
     terminal.say("Two servers. Nothing but the image says where they run.")
-    terminal.type(f"{SERVER} --image for-kvm on-kvm")
-    terminal.type(f"{SERVER} --image for-vsphere on-vsphere")
+    for name in BY_METADATA:
+        terminal.type(f"openstack {SERVER} {nic} --image for-{name.removeprefix('on-')} {name}")
     _wait_until_active(terminal, "", 2)
-    terminal.type(f"openstack {ADMIN} server list --all-projects --long -c Name -c Status -c 'Image Name' -c Host")
-    placed = {name: _host(terminal, name) for name in ("on-kvm", "on-vsphere")}
-    kinds = _kinds(terminal)
-    if kinds[placed["on-vsphere"]] != "vmware" or kinds[placed["on-kvm"]] == "vmware":
+    columns = "-f csv --quote none -c Name -c Status -c 'Image Name' -c Host"
+    shown = terminal.type(f"openstack {ADMIN} server list --all-projects --long {columns}")
+    placed = {line.split(",")[0]: _kinds(terminal)[line.split(",")[-1]] for line in shown.splitlines()[1:]}
+    if placed["on-vsphere"] != "vmware" or placed["on-kvm"] == "vmware":
         raise DemoFailed(f"the servers run in the wrong places: {placed}")
-    terminal.say("Each guest says on its serial console who it is and whose key it took.")
-    for name in placed:
-        _read_console(terminal, "", name)
+
+
+def read_consoles(terminal: Terminal, source: str = "configdrive") -> None:
+    """Wait until both are ready. `source`: where they have asked who they are."""
+    asked = "its config drive" if source == "configdrive" else "the metadata service, after an address by DHCP"
+    terminal.say(f"Each guest says on its serial console who it is and whose key it took: it has asked {asked}.")
+    for name in BY_METADATA:
+        _read_console(terminal, "", name, source)
 
 
 def boot_anywhere(terminal: Terminal) -> None:
     """One image without a hypervisor type, on both kinds: converted on demand."""
-    terminal.say("One image that names no hypervisor boots on both: what a hypervisor cannot read is converted, once.")
+    terminal.say(
+        "One image that names no hypervisor boots on both: what a hypervisor cannot read is converted, once. "
+        "These have no network: a config drive tells them who they are."
+    )
     for host, kind in _kinds(terminal).items():
-        command = SERVER.replace("openstack", f"openstack {ADMIN}")
-        terminal.type(f"{command} --image anywhere --host {host} anywhere-on-{kind}")
+        terminal.type(f"openstack {ADMIN} {SERVER} {ALONE} --image anywhere --host {host} anywhere-on-{kind}")
     _wait_until_active(terminal, ADMIN, 2)
     for kind in _kinds(terminal).values():
-        _read_console(terminal, ADMIN, f"anywhere-on-{kind}")
+        _read_console(terminal, ADMIN, f"anywhere-on-{kind}", "configdrive")
 
 
 def delete_everything(terminal: Terminal) -> None:
     """Delete all that was made."""
     terminal.say("All of it goes.")
-    terminal.type("openstack server delete --wait on-kvm on-vsphere")
+    terminal.type(f"openstack server delete --wait {' '.join(BY_METADATA)}")
     names = " ".join(f"anywhere-on-{kind}" for kind in _kinds(terminal).values())
     terminal.type(f"openstack {ADMIN} server delete --wait {names}")
     terminal.type("openstack image delete for-kvm for-vsphere")
@@ -100,24 +107,19 @@ def _faults(terminal: Terminal, cloud: str) -> str:
     return "\n".join(str(terminal.ask(f"openstack {ADMIN} server show {each['ID']}").get("fault")) for each in servers)
 
 
-def _read_console(terminal: Terminal, cloud: str, name: str) -> None:
-    fingerprint = terminal.ask(f"openstack {cloud} keypair show ada")["fingerprint"]
-    ready = re.compile(rf"CLOUD-READY host={name} uuid=\S+ src=configdrive keys=1 key={fingerprint} .*\s*\Z")
+def _read_console(terminal: Terminal, cloud: str, name: str, source: str) -> None:
+    fingerprint = terminal.once(f"openstack {cloud} keypair show ada")["fingerprint"]
+    ready = re.compile(rf"CLOUD-READY host={name} uuid=\S+ src={source} keys=1 key={fingerprint} .*\s*\Z")
     command = f"openstack {cloud} console log show {name}".replace("  ", " ")
     terminal.type_until(command, lambda log: ready.search(log) is not None, BOOT_TIMEOUT_SECONDS)
 
 
 def _kinds(terminal: Terminal) -> dict[str, str]:
     """Host name to hypervisor type, in lower case."""
-    rows = terminal.ask(f"openstack {ADMIN} hypervisor list")
+    rows = terminal.once(f"openstack {ADMIN} hypervisor list")
     return {row["Hypervisor Hostname"]: row["Hypervisor Type"].lower() for row in rows}
 
 
 def _kvm_kind(terminal: Terminal) -> str:
     """What this machine's libvirt host is: `kvm`, or `qemu` where KVM does not work."""
     return next(kind for kind in _kinds(terminal).values() if kind != "vmware")
-
-
-def _host(terminal: Terminal, name: str) -> str:
-    shown = terminal.ask(f"openstack {ADMIN} server list --all-projects --long --name {name}")
-    return str(shown[0]["Host"])

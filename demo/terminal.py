@@ -8,9 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-COMMAND_TIMEOUT_SECONDS = 600
+from testbed.openstack_client import Shell
+
+COMMAND_TIMEOUT_SECONDS = 180
+ADMIN = "--os-cloud polyvisor-admin"
+"""Typed by the administrator; without it by a member of the project."""
 
 
 class DemoFailed(Exception):
@@ -18,14 +22,27 @@ class DemoFailed(Exception):
 
 
 class Terminal:
-    """Types commands with the environment's programs first on PATH; colours only where somebody looks."""
+    """Types commands with the environment's programs first on PATH; colours only where somebody looks.
+
+    The client of `openstack` commands is loaded once, for that alone takes Python some two seconds.
+    """
 
     def __init__(self) -> None:
         # A cloud of the person's own is none of our business.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-        self._environment = {**kept, "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}", "COLUMNS": "160"}
+        own = {"PATH": f"{Path(sys.executable).parent}:{kept['PATH']}", "COLUMNS": "160"}
+        # The cloud is on this machine, where no proxy reaches it.
+        self._environment = {**kept, **own, "no_proxy": "*", "NO_PROXY": "*"}
         self._colors = sys.stdout.isatty()
         self._start = time.monotonic()
+        self._answers: dict[str, Any] = {}
+        self._client = Shell()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._client.close()
 
     def export(self, **variables: str) -> None:
         """Set variables for the commands that follow, and show it."""
@@ -51,12 +68,30 @@ class Terminal:
         self._print(f"  ({time.monotonic() - start:.1f} s)")
         return done.stdout
 
+    def type_in_vain(self, command: str, why: str, timeout_seconds: float) -> None:
+        """Type a command again and again until it fails as it should, and show that. Raises DemoFailed.
+
+        `why`: what it then says on standard error.
+        """
+        start = time.monotonic()
+        self._print(f"$ {command}", bold=True)
+        while not (done := self._run(command)).returncode or why not in done.stderr:
+            if time.monotonic() - start > timeout_seconds:
+                raise DemoFailed(f"`{command}` ended with status {done.returncode}:\n{done.stdout}{done.stderr}")
+        self._print(f"{done.stderr.rstrip()}\n  (status {done.returncode} after {time.monotonic() - start:.1f} s)")
+
     def ask(self, command: str) -> Any:
         """What an openstack command answers, decoded, without showing it. Raises DemoFailed."""
         done = self._run(f"{command} -f json")
         if done.returncode:
             raise DemoFailed(f"`{command}` ended with status {done.returncode}: {done.stderr.strip()}")
         return json.loads(done.stdout)
+
+    def once(self, command: str) -> Any:
+        """The same, of what does not change any more: asked the first time alone."""
+        if command not in self._answers:
+            self._answers[command] = self.ask(command)
+        return self._answers[command]
 
     def type_until(self, command: str, true: Callable[[str], bool], timeout_seconds: float) -> str:
         """Type a command again and again until its answer is as wanted; show it once. Raises DemoFailed."""
@@ -69,8 +104,12 @@ class Terminal:
         return done.stdout
 
     def _run(self, command: str) -> subprocess.CompletedProcess[str]:
+        words = shlex.split(command)
+        if words[0] == "openstack":
+            answer = self._client.run(words[1:], self._environment)
+            return subprocess.CompletedProcess(words, answer.status, answer.stdout, answer.stderr)
         return subprocess.run(
-            shlex.split(command),
+            words,
             check=False,
             env=self._environment,
             stdin=subprocess.DEVNULL,

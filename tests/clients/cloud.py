@@ -12,7 +12,7 @@ from typing import Any, Self
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
 
-from tests.clients.shell import Answer, Shell
+from testbed.openstack_client import Answer, Shell
 
 ADMIN = "polyvisor-admin"
 MEMBER = "polyvisor"

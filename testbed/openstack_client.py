@@ -1,8 +1,9 @@
 """Runs the unmodified `openstack` client: each command in a fork of one process that has loaded it.
 
-Python needs two seconds to load the client and its plugins, which a test with thirty commands would pay thirty times.
+Python needs two seconds to load the client and its plugins, which thirty commands would pay thirty times.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -54,30 +55,31 @@ class Shell:
             return Answer(int(status), out.read_text(errors="replace"), err.read_text(errors="replace"))
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and the command that it may be at."""
         if self._process is not None:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
-            self._process.stdin.close()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
             self._process.stdout.close()
             self._process = None
 
     def _loaded(self) -> subprocess.Popen[str]:
         if self._process is None:
             kept = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+            # A group of its own: Ctrl-C is for whoever started this, and close() ends all of the group.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=kept
-            )
+                [sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=kept,
+                process_group=0,
+            )  # fmt: skip
         return self._process
 
 
 def _load() -> Any:
-    for package in ("common", "compute.v2", "identity.v3", "image.v2"):
+    for package in ("common", "compute.v2", "identity.v3", "image.v2", "network.v2"):
         folder = importlib.import_module(f"openstackclient.{package}")
         for module in pkgutil.iter_modules(folder.__path__):
             importlib.import_module(f"openstackclient.{package}.{module.name}")

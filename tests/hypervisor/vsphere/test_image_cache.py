@@ -1,6 +1,7 @@
 """Images on datastores: sent once, allocated bytes only, whole or not at all, and copied by vSphere from then on."""
 
 import hashlib
+import os
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -255,7 +256,8 @@ def test_a_datastore_that_is_full_is_passed_over(start_vcenter: StartVcenter, co
     vcenter = start_vcenter(datastores=2, datastore_gib=1)
     driver = connect(vcenter)
     full = vcenter.data_dir / "datastores" / "DC0" / "datastore1" / "filler"
-    full.write_bytes(b"x" * (700 * MIB))
+    with full.open("wb") as filler:
+        os.posix_fallocate(filler.fileno(), 0, 700 * MIB)
     image = DiskImage(tmp_path, vmware_disktype="preallocated")
     host = driver.hosts()[0].name
     spec = spec_of(image=image.ref, root_gib=0, ephemeral_gib=0, swap_mib=512)

@@ -65,7 +65,7 @@ class Run:
             await self._wake_ups(probes, tasks)
             await self._steps(steps, agents, tasks)
             self.figures["pss_mib"] = pss_mib(self._own.pids)
-            self.figures["beats_missed"] = sum(agent.beats_missed for agent in agents)
+            self.figures["beats_late"] = sum(agent.beats_late for agent in agents)
             self.figures["holds_run_out"] = sum(agent.holds_run_out for agent in agents)
             self.figures["hosts_down"] = self._most_down
             self.figures["inventories_put_off"] = sum(agent.put_off for agent in agents)

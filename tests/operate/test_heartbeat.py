@@ -18,10 +18,12 @@ class Link:
     def __init__(self, *script: Held | Exception) -> None:
         self._script = list(script)
         self.heard: list[set[str]] = []
+        self.running: list[tuple[str, ...]] = []
         self.done = threading.Event()
 
     def beat(self, beat: Beat) -> Held:
         self.heard.append({state.name for state in beat.places})
+        self.running.append(beat.running)
         answer = self._script.pop(0) if self._script else Held()
         if not self._script:
             self.done.set()
@@ -36,17 +38,22 @@ class Link:
 class Worker:
     """Remembers which places were lost."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_work: Collection[str] = (), unreported: Collection[str] = ()) -> None:
         self.lost: list[str] = []
+        self.stopped: list[str] = []
+        self._at_work, self._unreported = at_work, unreported
 
     def at_work(self) -> dict[str, Any]:
-        return {}
+        return dict.fromkeys(self._at_work)
+
+    def unreported(self) -> tuple[str, ...]:
+        return tuple(self._unreported)
 
     def lose(self, places: Collection[str]) -> None:
         self.lost += places
 
     def stop_steps(self, ids: Collection[str]) -> None:
-        assert not ids
+        self.stopped += ids
 
 
 class Place:
@@ -65,10 +72,10 @@ def holds(**roles: Role) -> Held:
     return Held(holds=tuple(Hold(place=name, role=role, epoch=1, lease_seconds=10) for name, role in roles.items()))
 
 
-def run(link: Link, monkeypatch: pytest.MonkeyPatch) -> Worker:
+def run(link: Link, monkeypatch: pytest.MonkeyPatch, worker: Worker | None = None) -> Worker:
     """Beat until the script is at its end."""
     monkeypatch.setattr("polyvisor.operate.heartbeat.BEAT_SECONDS", 0.01)
-    worker = Worker()
+    worker = worker or Worker()
     places = {"a": Place(), "b": Place()}
     heartbeat = Heartbeat(link, Holds(lambda: 0.0), worker, places, {}, lambda: 0.0)  # type: ignore[arg-type]
     heartbeat.start()
@@ -99,3 +106,11 @@ def test_a_server_that_does_not_hear_it_is_asked_as_always(monkeypatch: pytest.M
     link = Link(MINE, ONE_LESS, LinkDown("It does not answer."), ONE_LESS)
     run(link, monkeypatch)
     assert link.heard[:4] == [BOTH, BOTH, {"b"}, BOTH]
+
+
+def test_leases_of_what_has_ended_and_is_not_handed_in_yet_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server with much to do takes reports in late: the steps are not to be done again for that."""
+    link = Link(Held(stopped=("handed-in-meanwhile", "cancelled")))
+    worker = run(link, monkeypatch, Worker(at_work=["cancelled", "going-on"], unreported=["handed-in-meanwhile"]))
+    assert link.running[0] == ("cancelled", "going-on", "handed-in-meanwhile")
+    assert worker.stopped == ["cancelled"]

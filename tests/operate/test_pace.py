@@ -42,3 +42,12 @@ def test_what_was_late_between_two_looks_is_not_forgotten() -> None:
     clock.now += 1
     pace.waits_since(None)
     assert pace.late_seconds() == 7
+
+
+def test_a_listener_that_stood_still_was_late_too() -> None:
+    pace = Pace(Clock())
+    pace.lagged(LATE_SECONDS / 2)
+    assert pace.late_seconds() == 0.0
+    pace.lagged(2 * LATE_SECONDS)
+    assert pace.late_seconds() == 2 * LATE_SECONDS
+    assert pace.late_seconds() == 0.0

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from polyvisor.hypervisor.driver import Driver
+from polyvisor.model.link import Report
 from polyvisor.model.server import VmState
 from polyvisor.operate.gate import Gate
 from polyvisor.operate.kinds import KINDS
+from polyvisor.operate.link import LinkDown
 from polyvisor.operate.local_link import LocalLink
 from polyvisor.operate.station import Station
 from tests.operate.cloud import Cloud, replaced
@@ -116,3 +118,37 @@ def test_a_worker_with_its_hands_full_waits_for_its_own_steps_alone(cloud: Cloud
     finally:
         go_on.set()
         assert worker.stop(patience_seconds=PATIENCE_SECONDS) is True
+
+
+def test_what_could_not_be_handed_in_is_told_until_it_is(cloud: Cloud) -> None:
+    cloud.restart()
+    id = cloud.ask_for_server()
+    worker = working(cloud, "up:one")
+    link = worker.worker._link
+    usual, told, down = link.exchange, threading.Event(), threading.Event()
+    unreported: list[tuple[str, ...]] = []
+
+    def exchange(places: tuple[str, ...], reports: list[Report], most: int, running: tuple[str, ...] = ()) -> Any:
+        if not reports or told.is_set():
+            return usual(places, reports, most, running)
+        unreported.append(worker.worker.unreported())
+        if down.is_set():
+            told.set()
+        down.set()
+        raise LinkDown("This server has more to do than it can.")
+
+    link.exchange = exchange  # type: ignore[method-assign]
+    try:
+        assert told.wait(PATIENCE_SECONDS)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while cloud.server(id).vm_state is not VmState.ACTIVE and time.monotonic() < deadline:
+            cloud.turn(most=0)
+            time.sleep(0.02)
+        assert cloud.server(id).vm_state is VmState.ACTIVE
+        while worker.worker.unreported() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert worker.worker.unreported() == ()
+    finally:
+        assert worker.stop(patience_seconds=PATIENCE_SECONDS) is True
+    [operation_id] = set(unreported[0])
+    assert unreported == [(operation_id,), (operation_id,)]

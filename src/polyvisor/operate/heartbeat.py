@@ -88,7 +88,9 @@ class Heartbeat:
         at_work = self._worker.at_work()
         progress = {id: told for id, told in at_work.items() if told is not None}
         try:
-            held = self._link.beat(Beat(places=self._states(), running=tuple(at_work), progress=progress))
+            # What has ended, and could not be handed in yet, stays ours: it would be done again.
+            running = tuple(dict.fromkeys((*at_work, *self._worker.unreported())))
+            held = self._link.beat(Beat(places=self._states(), running=running, progress=progress))
         except Exception as error:  # noqa: BLE001 - the next beat tries again, whatever it was
             self._failed(error)
             return isinstance(error, LinkRefused)
@@ -101,7 +103,7 @@ class Heartbeat:
                 self._places[hold.place].recall(hold.notes)
         changed = self._holds.take(held, sent_at)
         self._tell(changed)
-        self._worker.stop_steps(held.stopped)
+        self._worker.stop_steps([id for id in held.stopped if id in at_work])
         standby = {hold.place for hold in held.holds if hold.role is Role.STANDBY}
         self._give_up(standby.intersection(changed.lost))
         return False

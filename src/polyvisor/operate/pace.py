@@ -29,6 +29,11 @@ class Pace:
             self._longest = max(self._longest, self._waited())
             self._since = moment
 
+    def lagged(self, seconds: float) -> None:
+        """The listener did nothing for so long, and read nothing of what had come."""
+        with self._lock:
+            self._longest = max(self._longest, seconds)
+
     def _waited(self) -> float:
         return 0.0 if self._since is None else self._steady() - self._since
 

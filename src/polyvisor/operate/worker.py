@@ -50,6 +50,7 @@ class Worker:
         self._lock = threading.Lock()
         self._running: dict[str, StepRun] = {}
         self._ended: list[Report] = []
+        self._handing_in: list[Report] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._lease_loop, name="worker-lease", daemon=True)
 
@@ -96,6 +97,11 @@ class Worker:
         with self._lock:
             return {id: at_work.told for id, at_work in self._running.items()}
 
+    def unreported(self) -> tuple[str, ...]:
+        """The operations whose steps have ended here, and nobody has taken that in yet: nobody else is to do them."""
+        with self._lock:
+            return tuple({report.operation_id: None for report in (*self._handing_in, *self._ended)})
+
     def stop_steps(self, operation_ids: Iterable[str]) -> None:
         """These were asked to stop, or are another's."""
         with self._lock:
@@ -125,11 +131,13 @@ class Worker:
             try:
                 leases = self._link.exchange(places, reports, self._free() if places else 0, known)
                 failures = 0
+                with self._lock:
+                    self._handing_in = []
             except Exception as error:  # noqa: BLE001 - tried again, whatever it was
                 self._say(error, failures)
                 failures += 1
                 with self._lock:
-                    self._ended = [*reports, *self._ended]
+                    self._ended, self._handing_in = [*reports, *self._ended], []
                 self._stopping.wait(self._pause_seconds(failures))
                 continue
             for lease in leases:
@@ -163,6 +171,7 @@ class Worker:
         """What has ended, and the ids of what has not."""
         with self._lock:
             ended, self._ended = self._ended, []
+            self._handing_in = ended
             return ended, tuple(self._running)
 
     # Running

@@ -85,6 +85,9 @@ _FIELDS = Host.__struct_fields__
 _COLUMNS = [host.c[name] for name in _FIELDS]
 _live = select(*_COLUMNS).where(host.c.gone.is_(False))
 _by_name = _live.where(host.c.name == bindparam("name"))
+_all = _live.order_by(host.c.name)
+_at_place = _all.where(host.c.place == bindparam("place"))
+_seen = update(host).where(host.c.place == bindparam("of")).values(seen_at=bindparam("now", type_=Moment))
 _claim_of = (
     select(claim.c.server_id, host.c.name.label("host"), claim.c.vcpus, claim.c.memory_mib, claim.c.disk_gib)
     .join(host, host.c.id == claim.c.host_id)
@@ -172,7 +175,7 @@ class Hosts:
 
     def seen(self, place: str, now: datetime) -> None:
         """The hosts of a place answered, and nothing about them is new (no change for the scheduler)."""
-        self._sql.execute(update(host).where(host.c.place == place).values(seen_at=now))
+        self._sql.execute(_seen, {"of": place, "now": now})
 
     def down(self, place: str, reason: str) -> int:
         """No host of the place answers. Returns how many were up until now."""
@@ -299,5 +302,5 @@ class Hosts:
 
     def list(self, *, place: str | None = None) -> list[Host]:
         """Every host, by name; of one place where it is given."""
-        statement = _live if place is None else _live.where(host.c.place == place)
-        return [_record(row) for row in self._sql.execute(statement.order_by(host.c.name))]
+        rows = self._sql.execute(_all) if place is None else self._sql.execute(_at_place, {"place": place})
+        return [_record(row) for row in rows]

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -61,6 +62,7 @@ migration = Table(
 _FIELDS = Migration.__struct_fields__
 _COLUMNS = [migration.c[name] for name in _FIELDS]
 _select = select(*_COLUMNS)
+_left = _select.where(migration.c.source_place == bindparam("place"), migration.c.status == MigrationStatus.DONE)
 _newest_first = (migration.c.created_at.desc(), migration.c.id.desc())
 _ARRIVED = (MigrationStatus.DONE, MigrationStatus.COMPLETED)
 _EQUAL = {
@@ -108,8 +110,7 @@ class Migrations:
 
     def left(self, place: str) -> list[Migration]:
         """The same of all servers that have left one place."""
-        here = (migration.c.source_place == place, migration.c.status == MigrationStatus.DONE)
-        return [_record(row) for row in self._sql.execute(_select.where(*here))]
+        return [_record(row) for row in self._sql.execute(_left, {"place": place})]
 
     def removals(self, target_prefix: str) -> list[Any]:
         """The arguments of unfinished operations whose targets begin so: those that remove a server's old guests."""

@@ -95,6 +95,7 @@ _FIELDS = Server.__struct_fields__
 _COLUMNS = [server.c[name] for name in _FIELDS]
 _insert = insert(server)
 _get = select(*_COLUMNS).where(server.c.id == bindparam("id"))
+_at_place = select(*_COLUMNS).where(server.c.place == bindparam("place"), server.c.deleted_at.is_(None))
 
 SORT_KEYS = {
     "uuid": server.c.id,
@@ -197,8 +198,7 @@ class Servers:
 
     def at_place(self, place: str) -> list[Server]:
         """Every server that a place holds and that is not deleted."""
-        statement = select(*_COLUMNS).where(server.c.place == place, server.c.deleted_at.is_(None))
-        return [_record(row) for row in self._sql.execute(statement)]
+        return [_record(row) for row in self._sql.execute(_at_place, {"place": place})]
 
     def unknown_power(self, place: str) -> None:
         """The place does not answer: what its servers do is not known, and not lied about."""

@@ -4,6 +4,9 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 
+MOST_SUBJECTS = 20_000
+"""Each operation is a subject of its own: their numbers are not kept for ever."""
+
 
 class Signals:
     """In-process signals by subject. Losing one costs a wait, never a fact: every waiter also looks on a period."""
@@ -22,6 +25,8 @@ class Signals:
     def wake(self, subject: str) -> None:
         """Raise `subject`."""
         with self._changed:
+            if len(self._counts) >= MOST_SUBJECTS:
+                self._counts.clear()  # whoever has seen a number looks again
             self._counts[subject] += 1
             self._changed.notify_all()
         for listener in self.listeners:

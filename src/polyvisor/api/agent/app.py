@@ -188,7 +188,8 @@ class AgentApp:
 
     def _waiters(self) -> Waiting:
         if self._waiting is None:
-            self._waiting = Waiting(self._database.signals, self._read_timetable, self._look_pool)
+            lagged = self._gate.pace.lagged
+            self._waiting = Waiting(self._database.signals, self._read_timetable, self._look_pool, lagged)
         return self._waiting
 
     def _read_timetable(self) -> Timetable:

@@ -19,6 +19,9 @@ class Pace(Protocol):
     def waits_since(self, moment: float | None) -> None:
         """When the oldest sign of life that is not answered yet came, by the steady clock; None where all are."""
 
+    def lagged(self, seconds: float) -> None:
+        """The listener did nothing for so long, and read nothing of what had come."""
+
 
 class Gate(Protocol):
     """The server's side of agents' links."""

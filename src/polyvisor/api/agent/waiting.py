@@ -37,8 +37,15 @@ class _Waiter:
 class Waiting:
     """Those who wait, by place. Made and used on one event loop; `heard` alone may be called from any thread."""
 
-    def __init__(self, signals: Signals, timetable: Callable[[], Timetable], pool: Executor) -> None:
-        self._signals, self._timetable, self._pool = signals, timetable, pool
+    def __init__(
+        self,
+        signals: Signals,
+        timetable: Callable[[], Timetable],
+        pool: Executor,
+        lagged: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        """`lagged` is told how much later than asked for the event loop came back to what had to be done."""
+        self._signals, self._timetable, self._pool, self._lagged = signals, timetable, pool, lagged
         self._loop = asyncio.get_running_loop()
         self._by_place: dict[str, set[_Waiter]] = {}
         self._exchanged: dict[str, float] = {}
@@ -117,7 +124,9 @@ class Waiting:
                 log.debug("what is due could not be read: %s", error)
             # Where the look is dear, as with thousands of places on a busy database, there are fewer of them.
             rest = min(LOOK_SECONDS, max(SOONEST_SECONDS, (self._loop.time() - began) * REST_FACTOR))
+            asleep_at = self._loop.time()
             await asyncio.sleep(rest)
+            self._lagged(self._loop.time() - asleep_at - rest)
             try:
                 async with asyncio.timeout(max(0.0, pause - rest)):
                     await self._look.wait()

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import inspect
 
 from polyvisor.store.database import Database
 from polyvisor.store.tables import metadata
@@ -19,7 +20,14 @@ def with_tables(url: str) -> Database:
     database = Database(url)
     if not inspect(database.engine).has_table("server"):
         metadata.create_all(database.engine)
+        _begin(database)
     return database
+
+
+def _begin(database: Database) -> None:
+    """What the first start of a cloud makes, and every security group begins with."""
+    with database.write() as store:
+        store.default_security_group_rule.bootstrap(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def sqlite_url(folder: Path) -> str:
@@ -31,8 +39,9 @@ def sqlite_url(folder: Path) -> str:
 def postgresql_url(server: TestPostgres) -> Iterator[str]:
     """A database with the program's tables: a copy of one that is made once, which takes a tenth of a second."""
     if not server.ask(f"SELECT 1 FROM pg_database WHERE datname = '{TEMPLATE}'"):
-        engine = create_engine(server.create_database(TEMPLATE))
-        metadata.create_all(engine)
-        engine.dispose()
+        database = Database(server.create_database(TEMPLATE))
+        metadata.create_all(database.engine)
+        _begin(database)
+        database.close()
     with server.database(TEMPLATE) as url:
         yield url

@@ -29,7 +29,7 @@ def database(database_url: str) -> Iterator[Database]:
 def put_group(store: Store, id: str, *rules: dict[str, Any], stateful: bool = False) -> None:
     """A group with these rules alone."""
     group = SecurityGroup(id=id, project_id="p", name=id, stateful=stateful, created_at=NOW, updated_at=NOW)
-    store.security_group.create(group, [f"{id}-a", f"{id}-b"])
+    store.security_group.create(group)
     for each in store.security_group.get(id).rules:
         store.security_group_rule.delete(each, NOW)
     made = [

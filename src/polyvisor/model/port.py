@@ -49,6 +49,23 @@ class Binding(Record):
     profile: dict[str, object] = {}
 
 
+class Carried(Record):
+    """A port that a trunk carries, as the trunk's own port tells of it."""
+
+    port_id: str
+    segmentation_type: str
+    segmentation_id: int
+    mac_address: str
+
+
+class TrunkDetails(Record):
+    """The trunk that a port is of."""
+
+    trunk_id: str
+    sub_ports: tuple[Carried, ...] = ()
+    """By their tags."""
+
+
 class Port(Standard):
     """A port as the store has it."""
 
@@ -69,6 +86,8 @@ class Port(Standard):
     dns_domain: str = ""
     qos_policy_id: str | None = None
     propagate_uplink_status: bool = True
+    trunk: TrunkDetails | None = None
+    """Where a trunk is made on it."""
 
 
 class WantedIp(Record):

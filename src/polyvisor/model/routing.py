@@ -1,6 +1,6 @@
 """What a router can connect: subnets that do not overlap, and routes whose next hops it reaches."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
 from polyvisor.model.errors import Conflict, Invalid
@@ -30,6 +30,24 @@ def refuse_overlap(new: Iterable[Subnet], connected: Collection[Subnet]) -> None
                 raise Invalid(
                     f"Bad router request: Cidr {subnet.cidr} of subnet {subnet.id} overlaps with cidr {other.cidr} "
                     f"of subnet {other.id}."
+                )
+
+
+def refuse_scopes(new: Iterable[Subnet], connected: Iterable[Subnet], scopes: Mapping[str, str]) -> None:
+    """Raise Conflict where a router would connect two address scopes. `scopes`: by the ids of subnet pools.
+
+    Neutron connects such subnets, and lets no packet pass between them.
+    """
+    for subnet in new:
+        own = scopes.get(subnet.subnetpool_id or "")
+        for other in connected:
+            theirs = scopes.get(other.subnetpool_id or "")
+            if own and theirs and own != theirs and other.ip_version == subnet.ip_version:
+                raise Conflict(
+                    f"Subnet {subnet.id} is of address scope {own}, and subnet {other.id}, which "
+                    f"the router is on, of address scope {theirs}: between scopes nothing is routed. Use another "
+                    "router.",
+                    kind="RouterInterfaceAddressScopeConflict",
                 )
 
 

@@ -24,6 +24,23 @@ class SecurityGroupRule(Standard):
     belongs_to_default_sg: bool = False
 
 
+class DefaultSecurityGroupRule(Standard):
+    """What new groups begin with: one rule. It belongs to no project."""
+
+    direction: str
+    ethertype: str = "IPv4"
+    protocol: str | None = None
+    port_range_min: int | None = None
+    port_range_max: int | None = None
+    remote_ip_prefix: str | None = None
+    remote_group_id: str | None = None
+    """"PARENT": the group that begins with it."""
+    used_in_default_sg: bool = False
+    """Whether the groups begin with it that projects have from their first need on."""
+    used_in_non_default_sg: bool = True
+    """Whether all other new groups begin with it."""
+
+
 class SecurityGroup(Standard):
     """A group as the store has it."""
 

@@ -1,13 +1,15 @@
 """What a security group rule may say: its checks, the one form in which it is kept, and when two rules are the same."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import Any
+from uuid import UUID, uuid5
 
 import msgspec
 
 from polyvisor.model.errors import Conflict, Invalid
-from polyvisor.model.security_group import SecurityGroup, SecurityGroupRule
+from polyvisor.model.security_group import DefaultSecurityGroupRule, SecurityGroup, SecurityGroupRule
 
 PROTOCOLS = {
     "ah": 51, "dccp": 33, "egp": 8, "esp": 50, "gre": 47, "hopopt": 0, "icmp": 1, "igmp": 2, "ip": 0, "ipip": 4,
@@ -21,6 +23,9 @@ _ICMP = frozenset((PROTOCOLS["icmp"], PROTOCOLS["ipv6-icmp"]))
 _IPV6_ONLY = frozenset(number for name, number in PROTOCOLS.items() if name.startswith("ipv6-"))
 ETHERTYPES = ("IPv4", "IPv6")
 DIRECTIONS = ("ingress", "egress")
+PARENT = "PARENT"
+"""The remote group of a default rule that stands for the group which begins with it."""
+_OF_FIRST_RULES = UUID("5f1d7f0c-3f0e-5d53-8f0d-0b7f8a3a6c52")
 _WHOLE_RANGE = (1, 65_535)
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
 
@@ -211,25 +216,69 @@ def refuse_duplicates(new: list[SecurityGroupRule], known: tuple[SecurityGroupRu
             raise Conflict(f"Security group rule already exists. Rule id is {rule.id}.", kind="SecurityGroupRuleExists")
 
 
-def first_rules(group: SecurityGroup, ids: list[str], now: datetime, *, default: bool) -> list[SecurityGroupRule]:
-    """The rules that a new group begins with: all the way out, and for a project's default group in from itself.
+def rule_of(
+    of: DefaultSecurityGroupRule, *, group_id: str, project_id: str, id: str, now: datetime, default: bool
+) -> SecurityGroupRule:
+    """The rule that a new group has of a default rule. `default`: whether the group is a project's default one."""
+    return SecurityGroupRule(
+        id=id,
+        project_id=project_id,
+        description=of.description,
+        security_group_id=group_id,
+        direction=of.direction,
+        ethertype=of.ethertype,
+        protocol=of.protocol,
+        port_range_min=of.port_range_min,
+        port_range_max=of.port_range_max,
+        remote_ip_prefix=of.remote_ip_prefix,
+        remote_group_id=group_id if of.remote_group_id == PARENT else None,
+        belongs_to_default_sg=default,
+        created_at=now,
+        updated_at=now,
+    )
 
-    `ids` are fresh ones: two, and for a default group four.
-    """
-    wanted: list[tuple[str, str, str | None]] = [("egress", ethertype, None) for ethertype in ETHERTYPES]
-    if default:
-        wanted += [("ingress", ethertype, group.id) for ethertype in ETHERTYPES]
+
+def first_rules(group: SecurityGroup, of: Iterable[DefaultSecurityGroupRule]) -> list[SecurityGroupRule]:
+    """The rules that a new group begins with. Their ids follow from the group's and the default rules', so that two
+    requests which make one group make the same rules."""
+    made = [
+        checked(
+            rule_of(
+                each,
+                group_id=group.id,
+                project_id=group.project_id,
+                id=str(uuid5(_OF_FIRST_RULES, f"{group.id}/{each.id}")),
+                now=group.created_at,
+                default=group.is_default,
+            )
+        )
+        for each in of
+    ]
+    return sorted(made, key=lambda rule: rule.id)
+
+
+def key_of_default(rule: DefaultSecurityGroupRule) -> tuple[object, ...]:
+    """What rules that are made of a default rule match."""
+    made = rule_of(rule, group_id=PARENT, project_id="", id=rule.id, now=rule.created_at, default=False)
+    return key_of(made)
+
+
+def neutrons_rules(now: datetime) -> list[DefaultSecurityGroupRule]:
+    """What groups begin with as long as nobody says otherwise: all the way out, and a project's default group in from
+    itself."""
     return [
-        SecurityGroupRule(
-            id=id,
-            project_id=group.project_id,
-            security_group_id=group.id,
+        DefaultSecurityGroupRule(
+            id=str(uuid5(_OF_FIRST_RULES, f"{direction} {ethertype}")),
+            project_id="",
+            description=f"Legacy default SG rule for {direction} traffic",
             direction=direction,
             ethertype=ethertype,
-            remote_group_id=remote,
-            belongs_to_default_sg=default,
+            remote_group_id=PARENT if direction == "ingress" else None,
+            used_in_default_sg=True,
+            used_in_non_default_sg=direction == "egress",
             created_at=now,
             updated_at=now,
         )
-        for id, (direction, ethertype, remote) in zip(ids, wanted, strict=False)
+        for direction in ("egress", "ingress")
+        for ethertype in ETHERTYPES
     ]

@@ -11,7 +11,8 @@ GENEVE_BYTES = 58
 """What geneve takes of each packet of the network below, with IPv6 outside."""
 MOST_VLAN = 4094
 MOST_TUNNEL = 16_777_215
-LEAST_MTU = 68
+LEAST_MTU = {4: 68, 6: 1280}
+"""By version of IP: the smallest packets that carry it whole (RFC 791, RFC 8200)."""
 Range = tuple[int, int]
 
 

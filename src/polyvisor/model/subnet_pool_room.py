@@ -3,15 +3,33 @@
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
-from polyvisor.model.ip import read_network
+from polyvisor.model.ip import IpNetwork, read_network
 
 
 def merged(prefixes: Iterable[str]) -> tuple[str, ...]:
-    """CIDRs in order, those that are neighbours or one within another made one. Raises ValueError."""
-    found = [read_network(each) for each in prefixes]
+    """CIDRs in order, those that are neighbours or one within another made one. Raises ValueError.
+
+    Bits beside a prefix's length are dropped, as Neutron does.
+    """
+    found = [read_network(each, strict=False) for each in prefixes]
     of_four = collapse_addresses(each for each in found if isinstance(each, IPv4Network))
     of_six = collapse_addresses(each for each in found if isinstance(each, IPv6Network))
     return tuple(str(each) for each in (*of_four, *of_six))
+
+
+def without(prefixes: Iterable[str], gone: Iterable[str]) -> tuple[str, ...]:
+    """CIDRs in order that have what `prefixes` have, and nothing of `gone`; all are of one version of IP."""
+    left = [ip_network(each) for each in prefixes]
+    for taken in map(ip_network, gone):
+        left = [part for each in left for part in _cut(each, taken)]
+    return merged(map(str, left))
+
+
+def _cut(whole: IpNetwork, taken: IpNetwork) -> Iterable[IpNetwork]:
+    if not whole.overlaps(taken):
+        return [whole]
+    # Of two CIDRs that overlap, one is inside the other.
+    return whole.address_exclude(taken) if whole.prefixlen < taken.prefixlen else []  # type: ignore[arg-type]
 
 
 def first_free(prefixes: Sequence[str], used: Iterable[str], prefixlen: int) -> str | None:

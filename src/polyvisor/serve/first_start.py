@@ -43,10 +43,12 @@ def prepare(
     now: datetime,
     keep_endpoints: bool = False,
     networks: bool = False,
+    default_subnet_pool: str = "",
 ) -> str:
     """Make what is missing, and write DIR/clouds.yaml; returns the cloud's id. Repeatable at any moment.
 
-    `networks`: whether the catalogue is to name the Networking API, too.
+    `networks`: whether the catalogue is to name the Networking API, too. `default_subnet_pool`: the range for automatic
+    networks; "" = none.
 
     Of several servers that begin at once, one makes the first users; only that one's clouds.yaml has their passwords.
     """
@@ -79,6 +81,10 @@ def prepare(
     pending.unlink(missing_ok=True)
     with database.write() as store:
         cloud_id = store.cloud.id(str(uuid.uuid4()))
+    with database.write() as store:
+        store.default_security_group_rule.bootstrap(now)
+        if networks:
+            store.subnet_pool.bootstrap(default_subnet_pool, str(uuid.uuid4()), now)
     try:
         with database.write() as store:
             store.flavor.bootstrap(now)

@@ -78,6 +78,11 @@ def _value(kind: Any, part: Any, dialect: Dialect) -> Any:
     return bool(part) if isinstance(kind, Boolean) and part is not None else part
 
 
+def json_rows(*columns: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The rows of a subquery as the text of one JSON list of lists."""
+    return _JsonRows(_JsonRow(*columns))
+
+
 def children(
     parent: Column[Any], child: Column[Any], kind: type[Record], order: Sequence[str] = ("created_at", "id")
 ) -> ColumnElement[Any]:
@@ -86,6 +91,6 @@ def children(
     Each field of `kind` that is a column of that table is read; the others have their defaults.
     """
     table: Any = child.table
-    rows = _JsonRows(_JsonRow(*(table.c[name] for name in kind.__struct_fields__ if name in table.c)))
+    rows = json_rows(*(table.c[name] for name in kind.__struct_fields__ if name in table.c))
     subquery = select(rows).where(child == parent).correlate(parent.table).scalar_subquery()
     return type_coerce(subquery, _Records(table, kind, tuple(order)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
@@ -99,6 +99,9 @@ class Networks(StandardNoun[Network]):
                 self._refuse_gateways(record.id)
             self._open(record, AS_EXTERNAL, bool(changes["external"]))
         self._refuse_second_default(msgspec.structs.replace(record, **changes))
+        if changes.get("mtu", record.mtu) < record.mtu:
+            subnets = self._store.subnet.of_networks([record.id])
+            check_mtu_of_subnets(record.id, changes["mtu"], {each.ip_version for each in subnets})
         return super().change(record, changes, now)
 
     def delete(self, record: Network, now: datetime) -> None:
@@ -171,11 +174,22 @@ class Networks(StandardNoun[Network]):
 
 def check_mtu(mtu: int, largest: int) -> None:
     """Raise Invalid for a size that the segments do not carry."""
-    if not LEAST_MTU <= mtu <= largest:
+    if mtu > largest:
         raise Invalid(
-            f"Invalid input for operation: Requested MTU {mtu} is not between {LEAST_MTU} and {largest}, the largest "
-            "that the network's segments carry.",
+            f"Invalid input for operation: Requested MTU too big, maximum is {largest}: the network's segments carry "
+            f"no packet of {mtu} bytes.",
             kind="InvalidInput",
+        )
+
+
+def check_mtu_of_subnets(network_id: str, mtu: int, ip_versions: Collection[int]) -> None:
+    """Raise Conflict where packets of this size are too small for one of these versions of IP."""
+    least = max((LEAST_MTU[version] for version in ip_versions), default=0)
+    if mtu < least:
+        raise Conflict(
+            f"The MTU {mtu} of network {network_id} is less than {least}, which its subnets need at least: choose "
+            "a larger one.",
+            kind="NetworkMTUSubnetConflict",
         )
 
 

@@ -25,12 +25,14 @@ from polyvisor.store.nic import nics_of
 from polyvisor.store.port_filter import FILTERS
 from polyvisor.store.port_release import release
 from polyvisor.store.port_tables import port, port_address, port_security_group
+from polyvisor.store.trunk import trunk_details, values_of_trunk
 
 if TYPE_CHECKING:
     from polyvisor.store.store import Store
 
 _BINDING = Binding.__struct_fields__
-_PLAIN = tuple(name for name in Port.__struct_fields__ if name != "binding")
+_PLAIN = tuple(name for name in Port.__struct_fields__ if name in port.c)
+_DETAILS = trunk_details(port.c.id)
 _MANY = 500
 _OF_ROUTER = "network:router"
 OF_NETWORK = "network:"
@@ -52,12 +54,12 @@ class Ports(StandardNoun[Port]):
         """The default groups that this transaction has met, by project."""
 
     def _fields(self, viewer: str | None) -> dict[str, ColumnElement[Any]]:
-        return {name: port.c[name] for name in (*_PLAIN, *_BINDING)}
+        return {**{name: port.c[name] for name in (*_PLAIN, *_BINDING)}, **_DETAILS}
 
     def _of(self, row: Row[Any]) -> Port:
-        values = dict(zip((*_PLAIN, *_BINDING), row, strict=True))
+        values = dict(zip((*_PLAIN, *_BINDING, *_DETAILS), row, strict=True))
         binding = Binding(**{name: values.pop(name) for name in _BINDING})
-        return Port(**values, binding=binding)
+        return Port(**values_of_trunk(values), binding=binding)
 
     def visible(self, viewer: str) -> ColumnElement[bool]:
         """A project sees its own ports, and those on its own networks."""
@@ -144,6 +146,8 @@ class Ports(StandardNoun[Port]):
         binding = values.pop("binding", record.binding)
         changed = super().change(record, values, now)
         if binding != record.binding:
+            if binding.host:
+                self._store.port_binding.forget([record.id], binding.host)
             changed = msgspec.structs.replace(changed, binding=binding)
             self._sql.execute(update(port).where(port.c.id == record.id).values(**msgspec.structs.asdict(binding)))
         _check_security(changed)
@@ -191,7 +195,7 @@ class Ports(StandardNoun[Port]):
         vif_details: Mapping[str, object] | None = None,
         now: datetime,
     ) -> None:
-        """Say where ports are plugged; `host=""` (with `vif_type="unbound"`) = nowhere. Three statements."""
+        """Say where ports are plugged; `host=""` (with `vif_type="unbound"`) = nowhere. Four statements."""
         values = {
             "host": host,
             "vif_type": vif_type,
@@ -201,6 +205,8 @@ class Ports(StandardNoun[Port]):
             "revision_number": port.c.revision_number + 1,
         }
         self._sql.execute(update(port).where(port.c.id.in_(sorted(ids))).values(**values))
+        if host:
+            self._store.port_binding.forget(ids, host)
         self.touched(ids)
 
     def set_status(self, statuses: Mapping[str, str], now: datetime) -> None:
@@ -269,6 +275,7 @@ class Ports(StandardNoun[Port]):
         for record in records:
             fields = msgspec.structs.asdict(record)
             binding = fields.pop("binding")
+            del fields["trunk"]
             rows.append({**fields, **msgspec.structs.asdict(binding), **more})
         self._sql.execute(insert(port), rows)
         self.touched(record.id for record in records)

@@ -53,3 +53,15 @@ port_security_group = Table(
     Column("port_id", String(36), ForeignKey("port.id"), primary_key=True),
     Column("security_group_id", String(36), primary_key=True, index=True),
 )
+
+port_binding = Table(
+    "port_binding",
+    metadata,
+    Column("port_id", String(36), ForeignKey("port.id", ondelete="CASCADE"), primary_key=True),
+    Column("host", String(255), primary_key=True),
+    Column("vif_type", String(64), nullable=False),
+    Column("vif_details", Json(dict[str, object]), nullable=False),
+    Column("vnic_type", String(64), nullable=False),
+    Column("profile", Json(dict[str, object]), nullable=False),
+)
+"""Bindings that are not active; the active one is a part of its port."""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
-from sqlalchemy import Column, ColumnElement, Index, String, Table, UniqueConstraint, delete, or_, select
+from sqlalchemy import Column, ColumnElement, Index, String, Table, UniqueConstraint, delete, select
 
 from polyvisor.model.errors import Conflict, Invalid, NotFound
 from polyvisor.model.network_list import NetworkList
@@ -41,18 +41,18 @@ class RbacPolicies:
         self._sql = store.connection
 
     def get(self, id: str, *, viewer: str | None = None) -> RbacPolicy:
-        """One policy: of the viewer's project, or for it (None = any). Raises NotFound."""
+        """One policy of the viewer's project (None = any). Raises NotFound."""
         found = _records.get(self._sql, id)
-        if found is None or (viewer is not None and viewer not in (found.project_id, found.target_project)):
+        if found is None or viewer not in (None, found.project_id):
             raise NotFound(f"RBAC policy of type None with ID {id} not found.", kind="RbacPolicyNotFound")
         return found
 
     def list(self, asked: NetworkList) -> list[RbacPolicy]:
-        """Those that a project made, and those that are for it. One statement, two with a marker."""
+        """Those that a project made. One statement, two with a marker."""
         table = rbac_policy.c
         where = []
         if asked.viewer is not None:
-            where.append(or_(table.project_id == asked.viewer, table.target_project == asked.viewer))
+            where.append(table.project_id == asked.viewer)
         where += [table[name].in_(values) for name, values in asked.filters]
         keys = [(table[name], way) for name, way in (*asked.sort, ("id", "asc"))]
         if asked.reverse:
@@ -133,6 +133,8 @@ class RbacPolicies:
             return self._store.qos_policy.users(id)
         if record.object_type == "address_group":
             return self._store.address_group.users(id)
+        if record.object_type == "address_scope":
+            return self._store.subnet_pool.projects_in_scope(id)
         return set()
 
     def _lost(self, object_id: str, action: str, target: str, users: set[str]) -> set[str]:

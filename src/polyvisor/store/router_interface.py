@@ -13,7 +13,7 @@ from polyvisor.model.network_settings import NetworkSettings
 from polyvisor.model.port import ROUTER_INTERFACE, Port, PortWanted, WantedIp
 from polyvisor.model.rbac_policy import EVERYBODY
 from polyvisor.model.router import Interface, Router
-from polyvisor.model.routing import in_pools, inside, refuse_overlap, refuse_routes_through
+from polyvisor.model.routing import in_pools, inside, refuse_overlap, refuse_routes_through, refuse_scopes
 from polyvisor.model.subnet import Subnet
 from polyvisor.store.floating_ip import floating_ip
 from polyvisor.store.port_forwarding import port_forwarding
@@ -52,7 +52,7 @@ class RouterInterfaces:
             raise Invalid("Bad router request: Subnet for router interface must have a gateway IP.")
         if viewer is not None and subnet.project_id != viewer:
             self._check_opened(subnet, viewer)
-        refuse_overlap([subnet], self._store.router.connected(record))
+        self._check_connected(record, [subnet])
         address = WantedIp(subnet_id=subnet.id, ip_address=subnet.gateway_ip)
         there = self._ipv6_port(record, subnet.network_id) if subnet.ip_version == 6 else None
         if there is not None:
@@ -87,7 +87,7 @@ class RouterInterfaces:
         subnets = [known[each.subnet_id] for each in port.fixed_ips]
         if sum(1 for subnet in subnets if subnet.ip_version == 4) > 1:
             raise Invalid("Bad router request: Cannot have multiple IPv4 subnets on router port.")
-        refuse_overlap(subnets, self._store.router.connected(record))
+        self._check_connected(record, subnets)
         if viewer is not None:
             _refuse_foreign_addresses(port, known, viewer)
         changes = {"device_id": record.id, "device_owner": ROUTER_INTERFACE}
@@ -128,6 +128,17 @@ class RouterInterfaces:
         self._let_go(found, held, now)
         self._store.router.changed(record, now)
         return found, subnets
+
+    def _check_connected(self, record: Router, new: Collection[Subnet]) -> None:
+        """Raise Invalid where the router cannot be on these subnets and on those that it is on already."""
+        connected = self._store.router.connected(record)
+        refuse_overlap(new, connected)
+        if any(each.subnetpool_id for each in new):
+            outside = None if record.gateway is None else record.gateway.network_id
+            # What leaves by the gateway is translated.
+            inside_ones = [each for each in connected if each.network_id != outside]
+            pools = {each.subnetpool_id for each in (*new, *inside_ones) if each.subnetpool_id}
+            refuse_scopes(new, inside_ones, self._store.subnet_pool.scopes(pools))
 
     def _let_go(self, found: Interface, held: Collection[str], now: datetime) -> None:
         left = tuple(

@@ -23,7 +23,8 @@ from polyvisor.store.upsert import insert_missing
 
 DEFAULT_NAME = "default"
 _OF_DEFAULT_GROUPS = UUID("0f5ba8a2-6d43-5b5c-9a3d-7f3c5f0a6e11")
-"""What the ids of default groups and of their rules are made from, together with their project's."""
+"""What the ids of default groups are made from, together with their project's: two requests that come at once make
+one group."""
 
 security_group = Table(
     "security_group",
@@ -66,16 +67,16 @@ class SecurityGroups(StandardNoun[SecurityGroup]):
         rules = children(security_group.c.id, security_group_rule.c.security_group_id, SecurityGroupRule)
         return {**super().derived(viewer), "rules": rules}
 
-    def create(self, group: SecurityGroup, rule_ids: list[str]) -> SecurityGroup:
-        """A new group, with the rules that every new group has. `rule_ids` are two fresh ids. Raises Conflict."""
-        self._store.network_quota.check(group.project_id, security_group=1, security_group_rule=len(rule_ids))
-        rules = tuple(first_rules(group, sorted(rule_ids), group.created_at, default=False))
+    def create(self, group: SecurityGroup) -> SecurityGroup:
+        """A new group, with the rules that every new group begins with. Raises Conflict."""
+        rules = tuple(first_rules(group, self._store.default_security_group_rule.for_groups(default=False)))
+        self._store.network_quota.check(group.project_id, security_group=1, security_group_rule=len(rules))
         self._add([group])
         self._store.security_group_rule.insert(rules)
         return msgspec.structs.replace(group, rules=rules)
 
     def default(self, project_id: str, now: datetime) -> str:
-        """The id of a project's default group, made where there is none. One statement, five more the first time."""
+        """The id of a project's default group, made where there is none. One statement, six more the first time."""
         id = default_id(project_id)
         if self._sql.execute(select(security_group.c.id).where(security_group.c.id == id)).first() is None:
             self._make_default(id, project_id, now)
@@ -96,12 +97,10 @@ class SecurityGroups(StandardNoun[SecurityGroup]):
             created_at=now,
             updated_at=now,
         )
-        # Ids that follow from the project's: two requests that come at once make one group.
-        rule_ids = [str(uuid5(UUID(id), str(number))) for number in range(4)]
         fields = msgspec.structs.asdict(group)
         insert_missing(self._sql, security_group, [{name: fields[name] for name in fields if name in self.table.c}])
-        rules = [msgspec.structs.asdict(rule) for rule in first_rules(group, rule_ids, now, default=True)]
-        insert_missing(self._sql, security_group_rule, rules)
+        rules = first_rules(group, self._store.default_security_group_rule.for_groups(default=True))
+        insert_missing(self._sql, security_group_rule, [msgspec.structs.asdict(rule) for rule in rules])
         self.touched([id])
 
     def of_port(self, ids: Collection[str], viewer: str | None) -> tuple[str, ...]:
@@ -182,7 +181,8 @@ class SecurityGroupRules(StandardNoun[SecurityGroupRule]):
 
     def insert(self, rules: Iterable[SecurityGroupRule]) -> None:
         """Record rules, and no more."""
-        self._add(list(rules))
+        if found := list(rules):
+            self._add(found)
 
     def delete(self, rule: SecurityGroupRule, now: datetime) -> None:
         """Remove a rule."""

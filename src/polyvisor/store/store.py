@@ -17,6 +17,7 @@ from polyvisor.store.catalog import Catalog
 from polyvisor.store.change import Changes
 from polyvisor.store.cloud import Clouds
 from polyvisor.store.control import Controls
+from polyvisor.store.default_security_group_rule import DefaultSecurityGroupRules
 from polyvisor.store.domain import Domains
 from polyvisor.store.flavor import Flavors
 from polyvisor.store.floating_ip import FloatingIps
@@ -39,6 +40,7 @@ from polyvisor.store.network_quota import NetworkQuotas
 from polyvisor.store.network_snapshot import NetworkSnapshots
 from polyvisor.store.operation import Operations
 from polyvisor.store.port import Ports
+from polyvisor.store.port_binding import PortBindings
 from polyvisor.store.port_forwarding import PortForwardings
 from polyvisor.store.project import Projects
 from polyvisor.store.qos_policy import QosPolicies
@@ -159,6 +161,8 @@ class Store:
     """Places, and who holds each of them."""
     port = Noun(Ports)
     """Ports, and the addresses that they have."""
+    port_binding = Noun(PortBindings)
+    """Bindings of ports that are not active."""
     port_forwarding = Noun(PortForwardings)
     """Forwarded ports of floating IPs."""
     project = Noun(Projects)
@@ -179,6 +183,8 @@ class Store:
     """Routers' ways out."""
     router_interface = Noun(RouterInterfaces)
     """Routers' interfaces."""
+    default_security_group_rule = Noun(DefaultSecurityGroupRules)
+    """What new security groups begin with."""
     security_group = Noun(SecurityGroups)
     """Security groups, with their rules."""
     security_group_rule = Noun(SecurityGroupRules)

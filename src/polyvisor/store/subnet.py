@@ -28,8 +28,8 @@ from polyvisor.model.network_intent import Unit
 from polyvisor.model.rbac_policy import AS_SHARED, EVERYBODY
 from polyvisor.model.subnet import HostRoute, Pool, Subnet
 from polyvisor.model.subnet_check import check_apart, check_subnet
-from polyvisor.store.network import network
-from polyvisor.store.network_standard import StandardNoun, standard_columns
+from polyvisor.store.network import check_mtu_of_subnets, network
+from polyvisor.store.network_standard import Condition, StandardNoun, matches, standard_columns
 from polyvisor.store.port_tables import port, port_address
 from polyvisor.store.rbac_policy import rbac_policy
 from polyvisor.store.tables import Json, metadata
@@ -75,6 +75,15 @@ class Subnets(StandardNoun[Subnet]):
         )
         return or_(subnet.c.project_id == viewer, on_own, shared)
 
+    def filters(self) -> Mapping[str, Condition]:
+        """Subnets are shared as their networks are."""
+        everybody = exists().where(
+            rbac_policy.c.object_id == subnet.c.network_id,
+            rbac_policy.c.action == AS_SHARED,
+            rbac_policy.c.target_project == EVERYBODY,
+        )
+        return {"shared": lambda values: matches(everybody, values, "shared")}
+
     def of_networks(self, network_ids: Collection[str]) -> list[Subnet]:
         """The subnets of networks, oldest first. One statement."""
         statement = self._select(None).where(subnet.c.network_id.in_(sorted(network_ids)))
@@ -89,6 +98,7 @@ class Subnets(StandardNoun[Subnet]):
         if record.project_id:
             self._store.network_quota.check(record.project_id, subnet=1)
         held = self._store.network.get(record.network_id)
+        check_mtu_of_subnets(held.id, held.mtu, [record.ip_version])
         check_apart(record, self.of_networks([record.network_id]))
         self._add([record], last_key="")
         self._store.network.change(held, {"subnet_ids": (*held.subnet_ids, record.id)}, now)

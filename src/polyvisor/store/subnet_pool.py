@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from ipaddress import ip_network
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, String, Table, exists, select
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, String, Table, exists, or_, select
 
 from polyvisor.model.errors import Conflict, Invalid
 from polyvisor.model.ip import overlapping
 from polyvisor.model.subnet_pool import SubnetPool
-from polyvisor.model.subnet_pool_room import first_free, inside, weight
+from polyvisor.model.subnet_pool_room import first_free, inside, merged, weight
+from polyvisor.store.locking import one_at_a_time
+from polyvisor.store.network import network
 from polyvisor.store.network_standard import StandardNoun, standard_columns
 from polyvisor.store.subnet import subnet
 from polyvisor.store.tables import Json, metadata
@@ -31,6 +33,10 @@ subnet_pool = Table(
     Column("address_scope_id", String(36), ForeignKey("address_scope.id"), index=True),
     Column("is_default", Boolean, nullable=False),
 )
+
+
+_MADE = "default_subnet_pool"
+"""The cloud's fact that says that the first start has made the default pool, or was told to make none."""
 
 
 class SubnetPools(StandardNoun[SubnetPool]):
@@ -52,6 +58,21 @@ class SubnetPools(StandardNoun[SubnetPool]):
             self._store.rbac_policy.open_to_all("subnetpool", record.id, record.project_id)
         return msgspec.structs.replace(record)
 
+    def bootstrap(self, prefix: str, new_id: str, now: datetime) -> None:
+        """Give a cloud that has no networks yet its default pool, once; "" = none, from now on.
+
+        Automatic networks are made of it, of 62 servers each. Raises Invalid where the range is none.
+        """
+        one_at_a_time(self._sql, "first_start")
+        if self._store.cloud.find(_MADE) is not None:
+            return
+        self._store.cloud.keep(_MADE, prefix or "none")
+        fresh = not self._sql.execute(
+            select(or_(exists().select_from(subnet_pool), exists().select_from(network)))
+        ).scalar()
+        if prefix and fresh:
+            self.create(_default_pool(prefix, new_id, now))
+
     def change(self, record: SubnetPool, changes: Mapping[str, Any], now: datetime) -> SubnetPool:
         """The pool with other fields. Raises Conflict."""
         changed = super().change(record, changes, now)
@@ -67,6 +88,27 @@ class SubnetPools(StandardNoun[SubnetPool]):
                 kind="SubnetPoolInUse",
             )
         self._remove([record.id])
+
+    def refuse_lost(self, record: SubnetPool, prefixes: Collection[str]) -> None:
+        """Raise Conflict where a subnet is made of what the pool would have no longer, or nothing would be left."""
+        lost = sorted(cidr for _, cidr in self._store.subnet.cidrs_of_pool(record.id) if not inside(prefixes, cidr))
+        if lost or not prefixes:
+            reason = f"subnets are allocated from them: {', '.join(lost[:3])}" if lost else "a pool has at least one"
+            raise Conflict(
+                f"Prefixes of subnet pool {record.id} cannot be removed: {reason}.",
+                kind="IllegalSubnetPoolPrefixUpdate",
+            )
+
+    def projects_in_scope(self, address_scope_id: str) -> set[str]:
+        """The projects that have pools in an address scope. One statement."""
+        where = subnet_pool.c.address_scope_id == address_scope_id
+        return set(self._sql.execute(select(subnet_pool.c.project_id).where(where).distinct()).scalars())
+
+    def scopes(self, ids: Collection[str]) -> dict[str, str]:
+        """The address scopes of pools, by the pools' ids; those that are in none are left out. One statement."""
+        where = (subnet_pool.c.id.in_(sorted(ids)), subnet_pool.c.address_scope_id.is_not(None))
+        rows = self._sql.execute(select(subnet_pool.c.id, subnet_pool.c.address_scope_id).where(*where))
+        return {row.id: row.address_scope_id for row in rows}
 
     def default(self, ip_version: int) -> SubnetPool | None:
         """The default pool of an IP version. One statement."""
@@ -113,6 +155,32 @@ class SubnetPools(StandardNoun[SubnetPool]):
                     f"prefixes, and pool {other.id} has some of these.",
                     kind="AddressScopePrefixConflict",
                 )
+
+
+def _default_pool(prefix: str, id: str, now: datetime) -> SubnetPool:
+    try:
+        [kept] = merged([prefix])
+        version = ip_network(kept).version
+    except ValueError:
+        raise Invalid(
+            f"[network] default_subnet_pool: {prefix!r} is no range of addresses, such as 10.64.0.0/12."
+        ) from None
+    six = version == 6
+    return SubnetPool(
+        id=id,
+        project_id="",
+        name="default",
+        description="Made at the cloud's first start, for automatic networks",
+        ip_version=version,
+        prefixes=(kept,),
+        min_prefixlen=64 if six else 8,
+        max_prefixlen=128 if six else 32,
+        default_prefixlen=64 if six else 26,
+        shared=True,
+        is_default=True,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def _check_size(record: SubnetPool, prefixlen: int) -> None:

@@ -25,9 +25,9 @@ from sqlalchemy import (
 
 from polyvisor.model.errors import Conflict, NotFound
 from polyvisor.model.network_intent import Unit
-from polyvisor.model.port import Port
+from polyvisor.model.port import Carried, Port, TrunkDetails
 from polyvisor.model.trunk import SUB_PORT_OWNER, SubPort, Trunk
-from polyvisor.store.children import children
+from polyvisor.store.children import children, json_rows
 from polyvisor.store.network import network
 from polyvisor.store.network_standard import StandardNoun, standard_columns
 from polyvisor.store.port_tables import port
@@ -51,6 +51,28 @@ trunk_sub_port = Table(
     Column("segmentation_id", Integer, nullable=False),
     UniqueConstraint("trunk_id", "segmentation_type", "segmentation_id"),
 )
+
+
+def trunk_details(port_id: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
+    """What a port tells of its trunk, as columns of the ports' own statement: `values_of_trunk` reads them."""
+    own = select(trunk.c.id).where(trunk.c.port_id == port_id).scalar_subquery()
+    of, each, carried = trunk.alias("details_trunk"), trunk_sub_port.alias("details_sub_port"), port.alias("carried")
+    rows = (
+        select(json_rows(each.c.port_id, each.c.segmentation_type, each.c.segmentation_id, carried.c.mac_address))
+        .select_from(of.join(each, each.c.trunk_id == of.c.id).join(carried, carried.c.id == each.c.port_id))
+        .where(of.c.port_id == port_id)
+    )
+    return {"trunk_id": own, "trunk_sub_ports": rows.scalar_subquery()}
+
+
+def values_of_trunk(values: dict[str, Any]) -> dict[str, Any]:
+    """A port's values with `trunk` instead of the columns of `trunk_details`."""
+    id, rows = values.pop("trunk_id"), values.pop("trunk_sub_ports")
+    if id is None:
+        return values
+    carried = [Carried(**dict(zip(Carried.__struct_fields__, row, strict=True))) for row in msgspec.json.decode(rows)]
+    carried.sort(key=lambda each: (each.segmentation_type, each.segmentation_id))
+    return {**values, "trunk": TrunkDetails(trunk_id=id, sub_ports=tuple(carried))}
 
 
 class Trunks(StandardNoun[Trunk]):

@@ -46,8 +46,7 @@ class Networked:
             put_port(store, FOREIGN_PORT, self.foreign, estate.NOW)
             put_port(store, BARE_PORT, self.network, estate.NOW, fixed_ips=())
             store.security_group.create(
-                SecurityGroup(id=GROUP, project_id=self.demo, name="web", created_at=estate.NOW, updated_at=estate.NOW),
-                [ANOTHER_ID, ANOTHER_ID.replace("0001", "0002")],
+                SecurityGroup(id=GROUP, project_id=self.demo, name="web", created_at=estate.NOW, updated_at=estate.NOW)
             )
 
     def add_network(self, number: int, **values: Any) -> Network:
@@ -271,7 +270,7 @@ def test_groups_that_are_not_there_or_ambiguous_are_refused(net: Networked) -> N
         again = SecurityGroup(
             id=ANOTHER_ID, project_id=net.demo, name="web", created_at=estate.NOW, updated_at=estate.NOW
         )
-        store.security_group.create(again, [GROUP.replace("0001", "0003"), GROUP.replace("0001", "0004")])
+        store.security_group.create(again)
     fields["security_groups"] = [{"name": "web"}]
     refused(net.cloud.member, "2.1", 409, "use an ID to be more specific", **fields)
 

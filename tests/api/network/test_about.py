@@ -54,6 +54,8 @@ def test_agents_are_the_hosts_and_administrators_see_them(cloud: ApiCloud) -> No
     assert cloud.admin.get(f"{BASE}/agents/{one.uuid}", fields="host").body == {"agent": {"host": "kvm-1"}}
     refused(cloud.admin.get(f"{BASE}/agents/none"), 404, "AgentNotFound")
     refused(cloud.member.get(f"{BASE}/agents/{one.uuid}"), 403, "PolicyNotAuthorized")
+    refused(cloud.admin.delete(f"{BASE}/agents/none"), 404, "AgentNotFound")
+    assert "kvm-1" in refused(cloud.admin.delete(f"{BASE}/agents/{one.uuid}"), 409, "AgentInUse")
     assert cloud.member.get(f"{BASE}/agents").body == {"agents": []}
 
 

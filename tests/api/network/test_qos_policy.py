@@ -150,3 +150,24 @@ def test_tags_of_policies_have_two_addresses(manager: ApiClient) -> None:
 def test_kinds_of_rules_are_told(cloud: ApiCloud) -> None:
     kinds = cloud.reader.get(f"{BASE}/qos/rule-types").body["rule_types"]
     assert kinds == [{"type": "bandwidth_limit"}, {"type": "dscp_marking"}]
+
+
+def test_what_rules_of_a_kind_take_is_told_to_administrators(cloud: ApiCloud) -> None:
+    path = f"{BASE}/qos/rule-types"
+    told = cloud.admin.get(f"{path}/dscp_marking").body["rule_type"]
+    [driver] = told["drivers"]
+    [parameter] = driver["supported_parameters"]
+    assert (told["type"], driver["name"], parameter["parameter_name"]) == ("dscp_marking", "ovn", "dscp_mark")
+    assert {0, 8, 46, 56} <= set(parameter["parameter_values"])
+    assert cloud.admin.get(f"{path}/bandwidth_limit").status == 200
+    assert cloud.admin.get(f"{path}/minimum_bandwidth").status == 404
+    assert cloud.member.get(f"{path}/dscp_marking").status == 403
+
+
+def test_who_makes_no_rules_is_told_so_of_any_policy(cloud: ApiCloud) -> None:
+    made = cloud.admin.post(f"{BASE}/qos/policies", {"policy": {"name": "q"}}).body["policy"]
+    path = f"{BASE}/qos/policies/{made['id']}/bandwidth_limit_rules"
+    rule = {"bandwidth_limit_rule": {"max_kbps": 1000}}
+    assert cloud.member.post(path, rule).status == 403
+    assert cloud.caller("demo", "manager").post(path, rule).status == 404
+    assert cloud.admin.post(path, rule).status == 201

@@ -353,3 +353,30 @@ def test_the_default_external_network_stays_open_to_all(cloud: ApiCloud, outside
     assert changed.status == 200
     [open_to_all] = cloud.admin.get(f"{BASE}/rbac-policies?object_id={outside['network_id']}").body["rbac_policies"]
     assert refusal(cloud.admin.delete(f"{BASE}/rbac-policies/{open_to_all['id']}")) == (409, "RbacPolicyInUse")
+
+
+def test_a_router_stays_within_one_address_scope(
+    cloud: ApiCloud, outside: dict[str, Any], inside: dict[str, Any]
+) -> None:
+    def scoped(prefix: str) -> dict[str, Any]:
+        scope = cloud.member.post(f"{BASE}/address-scopes", {"address_scope": {"name": "s", "ip_version": 4}}).body
+        pool = make(cloud.member, "subnetpool", name="p", prefixes=[prefix], default_prefixlen=24,
+                    address_scope_id=scope["address_scope"]["id"])  # fmt: skip
+        return {"pool": pool["id"], "scope": scope["address_scope"]["id"]}
+
+    def subnet(pool: str) -> str:
+        network = make(cloud.member, "network")
+        return str(make(cloud.member, "subnet", network_id=network["id"], subnetpool_id=pool)["id"])
+
+    one, two = scoped("10.64.0.0/16"), scoped("10.65.0.0/16")
+    router = make(cloud.member, "router", external_gateway_info=gateway(outside))
+    assert connect(cloud.member, router, subnet_id=inside["id"]).status == 200  # it is of no scope
+    assert connect(cloud.member, router, subnet_id=subnet(one["pool"])).status == 200
+    assert connect(cloud.member, router, subnet_id=subnet(one["pool"])).status == 200
+    other = connect(cloud.member, router, subnet_id=subnet(two["pool"]))
+    assert refusal(other) == (409, "RouterInterfaceAddressScopeConflict")
+    assert one["scope"] in other.body["NeutronError"]["message"]
+    network = make(cloud.member, "network")
+    make(cloud.member, "subnet", network_id=network["id"], subnetpool_id=two["pool"])
+    port = make(cloud.member, "port", network_id=network["id"])
+    assert refusal(connect(cloud.member, router, port_id=port["id"]))[1] == "RouterInterfaceAddressScopeConflict"

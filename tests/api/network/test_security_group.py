@@ -238,7 +238,15 @@ def test_an_administrator_makes_groups_for_others(cloud: ApiCloud) -> None:
     assert theirs["project_id"] == demo
     assert cloud.member.get(f"{GROUPS}/{theirs['id']}").status == 200
     refused = cloud.other.post(GROUPS, {"security_group": {"name": "x", "project_id": demo}})
-    assert refused.status == 403
+    assert refused.status == 400
+    assert "admin privileges" in refused.body["NeutronError"]["message"]
+
+
+def test_an_administrator_who_asks_for_a_projects_groups_sees_its_default_group(cloud: ApiCloud) -> None:
+    project = cloud.project_id("other")
+    found = cloud.admin.get(GROUPS, project_id=project).body["security_groups"]
+    assert [(each["name"], each["project_id"]) for each in found] == [("default", project)]
+    assert cloud.admin.get(GROUPS, project_id="nobody").body["security_groups"] == []
 
 
 def test_address_groups_hold_ranges_that_rules_name(cloud: ApiCloud) -> None:

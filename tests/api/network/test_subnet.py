@@ -186,12 +186,13 @@ def test_a_pool_keeps_its_bounds(cloud: ApiCloud) -> None:
         )
 
     refusal(400, "InvalidInput", prefixes=[])
-    refusal(400, "InvalidInput", prefixes=["10.0.0.1/8"])
+    refusal(400, "InvalidInput", prefixes=["10.0.0.0/33"])
     refusal(400, "PrefixVersionMismatch", prefixes=["10.0.0.0/8", "fd00::/48"])
     refusal(400, "IllegalSubnetPoolPrefixBounds", min_prefixlen=26, default_prefixlen=25)
     refusal(400, "IllegalSubnetPoolPrefixBounds", max_prefixlen=64)
     refusal(403, "PolicyNotAuthorized", shared=True)
-    refusal(404, "AddressScopeNotFound", address_scope_id="none")
+    refusal(404, "AddressScopeNotFound", address_scope_id="11111111-2222-4333-8444-555555555555")
+    refusal(400, "BadRequest", address_scope_id="none")
     pool = make(cloud.member, "subnetpool", name="p", prefixes=["10.0.0.0/8"])
     refused(
         change(cloud.member, "subnetpool", pool["id"], prefixes=["11.0.0.0/8"]), 400, "IllegalSubnetPoolPrefixUpdate"
@@ -199,6 +200,45 @@ def test_a_pool_keeps_its_bounds(cloud: ApiCloud) -> None:
     wider = change(cloud.member, "subnetpool", pool["id"], prefixes=["11.0.0.0/8", "10.0.0.0/8"], name="wide")
     assert (wider.body["subnetpool"]["prefixes"], wider.body["subnetpool"]["name"]) == (["10.0.0.0/7"], "wide")
     refused(cloud.other.get(f"{BASE}/subnetpools/{pool['id']}"), 404, "SubnetPoolNotFound")
+
+
+def test_prefixes_are_added_to_a_pool_and_taken_away(cloud: ApiCloud, network: str) -> None:
+    pool = make(cloud.member, "subnetpool", name="p", prefixes=["10.0.0.0/16"], default_prefixlen=24)["id"]
+    path = f"{BASE}/subnetpools/{pool}"
+    more = cloud.member.put(f"{path}/add_prefixes", {"prefixes": ["10.1.0.9/16", "192.0.2.0/24"]})
+    assert (more.status, more.body) == (200, {"prefixes": ["10.0.0.0/15", "192.0.2.0/24"]})
+    make(cloud.member, "subnet", network_id=network, subnetpool_id=pool, cidr="10.1.4.0/24")
+
+    def less(*prefixes: str) -> Any:
+        return cloud.member.put(f"{path}/remove_prefixes", {"prefixes": list(prefixes)})
+
+    assert "10.1.4.0/24" in refused(less("10.1.0.0/16"), 409, "IllegalSubnetPoolPrefixUpdate")
+    assert less("192.0.2.0/25", "10.0.0.0/16").body == {"prefixes": ["10.1.0.0/16", "192.0.2.128/25"]}
+    assert show(cloud.member, "subnetpool", pool)["prefixes"] == ["10.1.0.0/16", "192.0.2.128/25"]
+    refused(less("fd00::/48"), 400, "PrefixVersionMismatch")
+    refused(less(), 400, "BadRequest")
+    refused(cloud.reader.put(f"{path}/add_prefixes", {"prefixes": ["10.9.0.0/16"]}), 403, "PolicyNotAuthorized")
+    refused(cloud.other.put(f"{path}/add_prefixes", {"prefixes": ["10.9.0.0/16"]}), 404, "SubnetPoolNotFound")
+    whole = make(cloud.member, "subnetpool", name="q", prefixes=["10.0.0.0/16"])["id"]
+    everything = cloud.member.put(f"{BASE}/subnetpools/{whole}/remove_prefixes", {"prefixes": ["10.0.0.0/8"]})
+    assert "at least one" in refused(everything, 409, "IllegalSubnetPoolPrefixUpdate")
+
+
+def test_subnets_are_listed_by_whether_their_network_is_shared(cloud: ApiCloud, network: str) -> None:
+    own = subnet(cloud, network)
+    common = make(cloud.admin, "network", shared=True)["id"]
+    shared = make(cloud.admin, "subnet", network_id=common, ip_version=4, cidr="10.9.0.0/24")
+    assert [each["id"] for each in listed(cloud.member, "subnet", shared=True)] == [shared["id"]]
+    assert [each["id"] for each in listed(cloud.member, "subnet", shared=False)] == [own["id"]]
+
+
+def test_a_subnet_may_be_for_ports_of_one_kind(cloud: ApiCloud, network: str) -> None:
+    for_servers = subnet(cloud, network, service_types=["compute:nova"])
+    for_others = subnet(cloud, network, "10.1.0.0/24", service_types=["appliance:x"])
+    for owner, wanted in (("compute:nova", for_servers), ("appliance:x", for_others)):
+        port = make(cloud.member, "port", network_id=network, device_owner=owner)
+        assert [each["subnet_id"] for each in port["fixed_ips"]] == [wanted["id"]]
+    refused(change(cloud.member, "subnet", for_servers["id"], service_types=["any"]), 400, "InvalidSubnetServiceType")
 
 
 def test_a_pools_quota_is_kept_by_project(cloud: ApiCloud, network: str) -> None:

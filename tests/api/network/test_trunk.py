@@ -120,3 +120,27 @@ def test_a_trunk_goes_with_the_port_that_its_server_takes_along(cloud: ApiCloud,
         store.port.delete([parent], store.port.get(parent).created_at)
     assert refusal(cloud.member.get(path)) == (404, "TrunkNotFound")
     assert cloud.member.get(f"{BASE}/ports/{blue}").body["port"]["device_owner"] == ""
+
+
+def test_a_port_tells_of_its_trunk(cloud: ApiCloud, ports: list[str]) -> None:
+    parent, red, blue, _ = ports
+    trunk = make(cloud.member, parent).body["trunk"]["id"]
+
+    def told(port_id: str) -> Any:
+        return cloud.member.get(f"{BASE}/ports/{port_id}").body["port"].get("trunk_details")
+
+    assert told(parent) == {"trunk_id": trunk, "sub_ports": []}
+    added = {"sub_ports": [carried(blue, 30), carried(red, 20)]}
+    cloud.member.put(f"{TRUNKS}/{trunk}/add_subports", added)
+    macs = {each["id"]: each["mac_address"] for each in cloud.member.get(f"{BASE}/ports").body["ports"]}
+    whole = [{**carried(red, 20), "mac_address": macs[red]}, {**carried(blue, 30), "mac_address": macs[blue]}]
+    assert told(parent) == {"trunk_id": trunk, "sub_ports": whole}
+    assert told(red) is None
+    answer = cloud.member.get(f"{BASE}/ports")
+    assert {
+        each["id"]: each["trunk_details"]["trunk_id"] for each in answer.body["ports"] if "trunk_details" in each
+    } == {parent: trunk}
+    changed = cloud.member.put(f"{BASE}/ports/{parent}", {"port": {"name": "still"}}).body["port"]
+    assert changed["trunk_details"]["sub_ports"] == whole
+    cloud.member.delete(f"{TRUNKS}/{trunk}")
+    assert told(parent) is None

@@ -72,7 +72,7 @@ def create(call: Call) -> Reply:
         created_at=call.now,
         updated_at=call.now,
     )
-    return _one(call, call.store.security_group.create(record, [call.new_id(), call.new_id()]))
+    return _one(call, call.store.security_group.create(record))
 
 
 @security_groups.route("GET", "/{id}", policy=f"{POLICY}:show", last=_LAST)

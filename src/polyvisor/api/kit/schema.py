@@ -71,7 +71,8 @@ def sentence(error: Exception, prefix: str = "") -> str:
         return f"The body is not valid JSON: {reason}."
     message = str(error)
     at = _AT.search(message)
-    path = prefix + (at["path"].lstrip(".") if at else "")
+    path = prefix + (at["path"] if at else "")
+    path = path.lstrip(".")
     message = _AT.sub("", message)
     unknown = _FIELD.fullmatch(message)
     if unknown:

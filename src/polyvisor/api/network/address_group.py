@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
-from polyvisor.api.network.fields import UNSET, Name, Project, Text, UnsetType, given, invalid
+from polyvisor.api.network.fields import UNSET, Name, Project, Tags, Text, UnsetType, given, given_new, invalid
 from polyvisor.api.network.form import (
     MEMBER,
     READER,
@@ -44,6 +44,7 @@ class NewAddressGroup(msgspec.Struct, forbid_unknown_fields=True):
     description: Text | UnsetType = UNSET
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
     addresses: Cidrs | UnsetType | None = UNSET
 
 
@@ -73,7 +74,7 @@ def create(call: Call) -> Reply:
 
 
 def _make(call: Call, new: NewAddressGroup) -> AddressGroup:
-    values = given(new)
+    values = given_new(new)
     target: dict[str, Any] = {"project_id": project_of(call, values)}
     call.require("create_address_group", target)
     addresses = cidrs(values.pop("addresses", None) or (), with_prefix=True)

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 from polyvisor.api.kit import Call, Reply, Resource, Rule
 from polyvisor.api.kit.times import zulu
 from polyvisor.api.network.form import ADMIN, selected
-from polyvisor.model.errors import NotFound
+from polyvisor.model.errors import Conflict, NotFound
 from polyvisor.model.host import Host, HostState
 from polyvisor.model.vif import VIF_TYPES
 
@@ -14,6 +14,7 @@ agents = Resource("/agents")
 
 RULES = [
     Rule(name="get_agent", check=ADMIN, description="See what plugs ports at hosts."),
+    Rule(name="delete_agent", check=ADMIN, description="Ask for an agent's removal, which its host has to go for."),
     Rule(name="get_agents", check="@", description="Ask for the agents' list, which holds those that one may see."),
 ]
 _KEYS = ("id", "host", "agent_type", "binary", "alive", "admin_state_up", "availability_zone")
@@ -35,6 +36,18 @@ def show(call: Call) -> Reply:
     for host in call.store.host.list():
         if host.uuid == call.path["id"]:
             return Reply(200, {"agent": selected(call, view(host))})
+    raise NotFound(f"Agent {call.path['id']} could not be found.", kind="AgentNotFound")
+
+
+@agents.route("DELETE", "/{id}", policy="delete_agent")
+def delete(call: Call) -> Reply:
+    """Refused for each that there is: an agent is its host's, and goes with it."""
+    for host in call.store.host.list():
+        if host.uuid == call.path["id"]:
+            raise Conflict(
+                f"Agent {host.uuid} is that of host {host.name}: take the host away, by deleting its compute service.",
+                kind="AgentInUse",
+            )
     raise NotFound(f"Agent {call.path['id']} could not be found.", kind="AgentNotFound")
 
 

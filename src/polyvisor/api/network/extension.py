@@ -18,6 +18,7 @@ OFFERED = {
     "auto-allocated-topology": ("Auto Allocated Topology Services", "Networks for projects that name none."),
     "availability_zone": ("Availability Zone", "The zones of hosts, for networks and routers."),
     "binding": ("Port Binding", "Where ports are plugged."),
+    "binding-extended": ("Port Bindings Extended", "Hosts that ports are prepared for."),
     "default-subnetpools": ("Default Subnetpools", "Subnets of the default pool."),
     "dns-domain-ports": ("dns_domain for ports", "A domain for each port."),
     "dns-integration": ("DNS Integration", "Names of ports, and the domains of networks."),
@@ -53,6 +54,7 @@ OFFERED = {
     "qos-bw-limit-direction": ("Direction for QoS bandwidth limit rule", "Limits for each direction."),
     "qos-default": ("QoS default policy", "A policy that new networks of a project are under."),
     "qos-rules-alias": ("QoS rules alias", "Rules of policies by their ids alone."),
+    "qos-rule-type-details": ("Details of QoS rule types", "What the rules of each kind take."),
     "quota-check-limit": ("Quota engine limit check", "Quotas that are compared with what is used."),
     "quota-check-limit-default": ("Quota engine limit check by default", "Quotas below what is used need force."),
     "quota_details": ("Quota details management support", "What projects use of their quotas."),
@@ -65,6 +67,7 @@ OFFERED = {
     "revision-if-match": ("If-Match constraints based on revision_number", "Changes of one revision alone."),
     "router": ("Neutron L3 Router", "Routers, and floating IPs."),
     "security-group": ("security-group", "Which packets ports send and receive."),
+    "security-groups-default-rules": ("Default rules for security groups", "What new groups begin with."),
     "security-groups-normalized-cidr": ("Normalized CIDR field for security group rules", "Prefixes as networks."),
     "security-groups-remote-address-group": (
         "Remote address group id field for security group rules",
@@ -87,10 +90,13 @@ OFFERED = {
     "subnet-dns-publish-fixed-ip": ("Subnet DNS publish fixed IP", "Subnets whose addresses DNS is to publish."),
     "subnet-service-types": ("Subnet service types", "Subnets for certain ports."),
     "subnet_allocation": ("Subnet Allocation", "Subnets of subnet pools."),
+    "subnetpool-prefix-ops": ("Subnet Pool Prefix Operations", "Prefixes of pools, added and taken away."),
     "tag": ("Tag support", "Tags of networks."),
+    "tag-creation": ("Tag creation extension", "Tags that records are made with."),
     "tag-ext": ("Tag support for resources: subnet, subnetpool, port, router", "Tags of more than networks."),
     "tag-ports-during-bulk-creation": ("Tag Ports During Bulk Creation", "Ports that are made with tags."),
     "trunk": ("Trunk Extension", "Ports that carry other ports' networks by VLAN tags."),
+    "trunk-details": ("Trunk port details", "Ports tell of their trunks."),
     "uplink-status-propagation": ("Port Uplink Status Propagation", "Whether a port tells of its uplink."),
 }
 """By alias: name and description."""

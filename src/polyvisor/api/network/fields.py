@@ -15,6 +15,8 @@ Number = int | Annotated[str, msgspec.Meta(pattern="^-?[0-9]{1,18}$")]
 Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$")]
 Project = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Address = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Tags = list[Annotated[str, msgspec.Meta(min_length=1, max_length=255)]]
+MOST_TAGS = 50
 _TRUTHS = {True: True, False: False, "true": True, "false": False, "1": True, "0": False}
 
 
@@ -50,6 +52,22 @@ def given(body: msgspec.Struct) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not UNSET}
 
 
+def given_new(body: msgspec.Struct) -> dict[str, Any]:
+    """The fields of a body that makes a record, by their own names; its tags as they are kept. Raises Invalid."""
+    values = given(body)
+    if "tags" in values:
+        values["tags"] = kept_tags(values["tags"])
+    return values
+
+
+def kept_tags(wanted: list[str]) -> tuple[str, ...]:
+    """Each tag once, sorted as Neutron shows them. Raises Invalid where they are too many for one record."""
+    kept = tuple(sorted(set(wanted)))
+    if len(kept) > MOST_TAGS:
+        raise Invalid(f"A resource may have {MOST_TAGS} tags at most: {len(kept)} are too many.")
+    return kept
+
+
 def named(body: msgspec.Struct) -> list[str]:
     """The fields that a body has, by the API's names."""
     encoded = dict(zip(body.__struct_fields__, body.__struct_encode_fields__, strict=True))
@@ -77,6 +95,6 @@ def truths(values: dict[str, Any], *names: str) -> None:
 
 
 __all__ = [
-    "UNSET", "Address", "Id", "Name", "Number", "Project", "Text", "Truth", "UnsetType",
-    "chosen", "given", "invalid", "mac", "named", "number", "truth", "truths",
+    "UNSET", "Address", "Id", "Name", "Number", "Project", "Tags", "Text", "Truth", "UnsetType",
+    "chosen", "given", "given_new", "invalid", "kept_tags", "mac", "named", "number", "truth", "truths",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
-from polyvisor.api.network.fields import UNSET, Address, Project, Text, UnsetType, given
+from polyvisor.api.network.fields import UNSET, Address, Project, Tags, Text, UnsetType, given, given_new
 from polyvisor.api.network.form import (
     MEMBER,
     READER,
@@ -55,6 +55,7 @@ class NewFloatingIp(msgspec.Struct, forbid_unknown_fields=True):
     description: Text | UnsetType = UNSET
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
 
 
 class FloatingIpChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -78,7 +79,7 @@ def create(call: Call) -> Reply:
 
 
 def _make(call: Call, new: NewFloatingIp) -> FloatingIp:
-    values = {name: value for name, value in given(new).items() if value is not None}
+    values = {name: value for name, value in given_new(new).items() if value is not None}
     target: dict[str, Any] = {"project_id": project_of(call, values)}
     call.require("create_floatingip", target)
     require_each(call, "create_floatingip", values, _CREATE_RULES, target)

@@ -1,6 +1,7 @@
 """What requests and answers of all resources have in common, as Neutron has them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
@@ -8,9 +9,10 @@ import msgspec
 from msgspec import UNSET
 
 from polyvisor.api.kit import Call, Reply, Rule
+from polyvisor.api.kit.schema import sentence
 from polyvisor.api.kit.times import parse, zulu
 from polyvisor.api.network.fields import given, invalid, truth
-from polyvisor.model.errors import Invalid, PreconditionFailed
+from polyvisor.model.errors import Forbidden, Invalid, PreconditionFailed
 from polyvisor.model.network_list import NetworkList
 from polyvisor.model.network_standard import Standard
 from polyvisor.store.network_standard import TAG_FILTERS, StandardNoun
@@ -25,9 +27,15 @@ _OF_LIST = ("fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse",
 
 
 def body_of(name: str, plural: str, kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """The body that makes one record, {"port": {…}}, or several, {"ports": [{…}, …]}."""
-    fields: list[Any] = [(name, kind | msgspec.UnsetType, UNSET), (plural, list[kind] | msgspec.UnsetType, UNSET)]  # type: ignore[valid-type]
-    return msgspec.defstruct(f"{name}_bodies", fields, forbid_unknown_fields=True)
+    """The body that makes one record, {"port": {…}}, or several, {"ports": [{…}, …]}.
+
+    Neutron takes each of several in a wrapping of its own as well: {"ports": [{"port": {…}}, …]}.
+    """
+    fields: list[Any] = [
+        (name, kind | msgspec.UnsetType, UNSET),
+        (plural, list[msgspec.Raw] | msgspec.UnsetType, UNSET),
+    ]
+    return msgspec.defstruct(f"{name}_bodies", fields, forbid_unknown_fields=True, namespace={"each": kind})
 
 
 def each_of(body: msgspec.Struct) -> tuple[list[Any], bool]:
@@ -39,8 +47,29 @@ def each_of(body: msgspec.Struct) -> tuple[list[Any], bool]:
     if isinstance(value, list):
         if not value:
             raise Invalid(f"The field '{name}' is invalid: at least one is expected.")
-        return value, True
+        single, kind = body.__struct_fields__[0], type(body).each  # type: ignore[attr-defined]
+        return [_item(raw, single, kind, f"{name}[{at}]") for at, raw in enumerate(value)], True
     return [value], False
+
+
+def _item(raw: msgspec.Raw, name: str, kind: type[msgspec.Struct], where: str) -> Any:
+    """One of several records, with or without its wrapping. Raises Invalid, and says which one it is."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        inner = _wrapped(raw, name) if name else None
+        if inner is not None:
+            return _item(inner, "", kind, f"{where}.{name}")
+        raise Invalid(sentence(error, where)) from None
+
+
+def _wrapped(raw: msgspec.Raw, name: str) -> msgspec.Raw | None:
+    """What stands under this key, where it is the only one."""
+    with suppress(msgspec.ValidationError):
+        found = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+        if list(found) == [name]:
+            return found[name]
+    return None
 
 
 def made(name: str, plural: str, shown: Sequence[dict[str, Any]], *, several: bool) -> Reply:
@@ -74,6 +103,12 @@ def project_of(call: Call, values: dict[str, Any]) -> str:
     named = {values.pop(name) for name in ("project_id", "tenant_id") if name in values} - {None}
     if len(named) > 1:
         raise invalid("'project_id' and 'tenant_id' name different projects: give one of them.")
+    if named - {call.project_id} and not call.is_admin:
+        raise Invalid(
+            "Specifying 'project_id' or 'tenant_id' other than the authenticated project in request requires admin "
+            "privileges: leave it out.",
+            kind="HTTPBadRequest",
+        )
     return str(named.pop()) if named else call.project_id
 
 
@@ -113,7 +148,7 @@ def check_revision(call: Call, record: Standard) -> None:
     if wanted is None:
         return
     name, _, text = wanted.strip().strip('"').partition("=")
-    if name.strip() != "revision_number" or not text.strip().isdigit():
+    if name.strip() != "revision_number" or not text.strip().removeprefix("-").isdigit():
         raise Invalid("The header If-Match is invalid: revision_number=N is expected.")
     if int(text) != record.revision_number:
         raise PreconditionFailed(
@@ -124,9 +159,17 @@ def check_revision(call: Call, record: Standard) -> None:
 
 def for_change(call: Call, noun: StandardNoun[R], rule: str) -> R:
     """The record of the path, to be changed or deleted by its project. Raises NotFound, Forbidden, and
-    PreconditionFailed where the caller means another revision of it."""
+    PreconditionFailed where the caller means another revision of it.
+
+    What is another project's cannot be found for a change, as in Neutron, although it may be seen where it is shared.
+    """
     record = noun.get(call.path["id"], viewer=call.owner)
-    call.require(rule, {"project_id": record.project_id})
+    try:
+        call.require(rule, {"project_id": record.project_id})
+    except Forbidden:
+        if record.project_id == call.project_id:
+            raise
+        raise noun.not_found(record.id) from None
     check_revision(call, record)
     return record
 
@@ -190,25 +233,26 @@ def _limit(text: str | None) -> int | None:
 def listed(call: Call, plural: str, by: NetworkList, shown: Sequence[dict[str, Any]], ids: Sequence[str]) -> Reply:
     """The answer of a list, with links to the pages beside this one."""
     body: dict[str, Any] = {plural: [selected(call, each) for each in shown]}
-    if by.limit is not None and ids:
+    if by.limit is not None:
         full = len(ids) == by.limit
         links = []
         if full or by.reverse:
-            links.append({"rel": "next", "href": _page(call, ids[-1], reverse=False)})
-        if (full and by.reverse) or (by.marker is not None and not by.reverse):
-            links.append({"rel": "previous", "href": _page(call, ids[0], reverse=True)})
+            links.append({"rel": "next", "href": _page(call, ids[-1:], reverse=False)})
+        if full if by.reverse else by.marker is not None:
+            links.append({"rel": "previous", "href": _page(call, ids[:1], reverse=True)})
         if links:
             body[f"{plural}_links"] = links
     return Reply(200, body)
 
 
-def _page(call: Call, marker: str, *, reverse: bool) -> str:
+def _page(call: Call, beside: Sequence[str], *, reverse: bool) -> str:
+    """The address of the page beside an item; beside none, the first one, or with `reverse` the last one."""
     pairs = [
         pair
         for pair in parse_qsl(call.request.raw_query, keep_blank_values=True)
         if pair[0] not in ("marker", "page_reverse")
     ]
-    pairs.append(("marker", marker))
+    pairs += [("marker", id) for id in beside]
     if reverse:
         pairs.append(("page_reverse", "True"))
     return f"{call.request.base_url}{call.request.path}?{urlencode(pairs)}"

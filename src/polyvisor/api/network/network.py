@@ -10,11 +10,13 @@ from polyvisor.api.network.fields import (
     Name,
     Number,
     Project,
+    Tags,
     Text,
     Truth,
     UnsetType,
     chosen,
     given,
+    given_new,
     invalid,
     named,
     number,
@@ -41,7 +43,7 @@ from polyvisor.api.network.form import (
 from polyvisor.model.errors import NotFound
 from polyvisor.model.network import Network, NetworkType, SegmentRef
 from polyvisor.model.network_settings import NetworkSettings
-from polyvisor.model.segment import LEAST_MTU, largest_mtu
+from polyvisor.model.segment import largest_mtu
 from polyvisor.store.network import check_mtu
 
 networks = Resource("/networks")
@@ -89,6 +91,7 @@ class NewNetwork(msgspec.Struct, forbid_unknown_fields=True, rename=_PROVIDER):
     admin_state_up: Truth | UnsetType = UNSET
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
     shared: Truth | UnsetType = UNSET
     external: Truth | UnsetType = UNSET
     is_default: Truth | UnsetType = UNSET
@@ -136,7 +139,7 @@ def create(call: Call) -> Reply:
 
 
 def _make(call: Call, new: NewNetwork) -> Network:
-    values = given(new)
+    values = given_new(new)
     target: dict[str, Any] = {"project_id": project_of(call, values)}
     call.require("create_network", target)
     require_each(call, "create_network", chosen(new), _CREATE_RULES, target)
@@ -234,7 +237,7 @@ def update(call: Call) -> Reply:
     truths(values, *_TRUTHS)
     _check(call, values)
     if "mtu" in values:
-        values["mtu"] = number(values["mtu"], "mtu", LEAST_MTU, 65_535)
+        values["mtu"] = number(values["mtu"], "mtu", 1, 65_535)
         check_mtu(values["mtu"], largest_mtu(record.segments, call.part(NetworkSettings)))
     changed = call.store.network.change(record, values, call.now)
     return Reply(200, {"network": view(call, changed)})

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
-from polyvisor.api.network.fields import UNSET, Project, UnsetType, chosen, given, named
+from polyvisor.api.network.fields import UNSET, Project, Tags, UnsetType, chosen, given, given_new, named
 from polyvisor.api.network.form import (
     ADMIN,
     MEMBER,
@@ -24,7 +24,6 @@ from polyvisor.api.network.form import (
 )
 from polyvisor.api.network.port_fields import PortChange, check_device_owner, convert, refuse_external
 from polyvisor.api.network.port_view import view
-from polyvisor.api.network.tag import Tag
 from polyvisor.model.errors import Conflict
 from polyvisor.model.network import Network
 from polyvisor.model.network_settings import NetworkSettings
@@ -69,7 +68,7 @@ class NewPort(PortChange, forbid_unknown_fields=True, kw_only=True):
     network_id: str
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
-    tags: list[Tag] | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
 
 
 _FILTERS = filters_of(
@@ -99,13 +98,12 @@ def create(call: Call) -> Reply:
 
 
 def _wanted(call: Call, new: NewPort, network: Network) -> PortWanted:
-    values = given(new)
+    values = given_new(new)
     target = _target(project_of(call, values), network)
     call.require("create_port", target)
     _require_each(call, "create_port", new, chosen(new), _CREATE_RULES, target)
     refuse_external(network.external, network.shared, target, call)
     convert(call, values, Binding())
-    values["tags"] = tuple(dict.fromkeys(values.get("tags", ())))
     return PortWanted(project_id=target["project_id"], **values)
 
 

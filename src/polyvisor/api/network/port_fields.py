@@ -145,18 +145,24 @@ def _bind(call: Call, values: dict[str, Any], before: Binding) -> None:
     if not parts:
         return
     kind = parts.get("binding_vnic_type", before.vnic_type)
-    if kind not in _KINDS_OF_CARDS:
-        raise invalid(f"'{kind[:64]}' is no vnic_type: {', '.join(_KINDS_OF_CARDS)} are.")
+    check_vnic_type(kind)
     binding = msgspec.structs.replace(before, vnic_type=kind)
     if "binding_profile" in parts:
         binding = msgspec.structs.replace(binding, profile=parts["binding_profile"] or {})
     if "binding_host" in parts:
         host = parts["binding_host"] or ""
-        binding = msgspec.structs.replace(binding, host=host, vif_type=_vif_type(call, host), vif_details={})
+        binding = msgspec.structs.replace(binding, host=host, vif_type=vif_type_at(call, host), vif_details={})
     values["binding"] = binding
 
 
-def _vif_type(call: Call, host: str) -> str:
+def check_vnic_type(kind: str) -> None:
+    """Raise Invalid for a kind of card that there is none of."""
+    if kind not in _KINDS_OF_CARDS:
+        raise invalid(f"'{kind[:64]}' is no vnic_type: {', '.join(_KINDS_OF_CARDS)} are.")
+
+
+def vif_type_at(call: Call, host: str) -> str:
+    """How ports are plugged at a host: "binding_failed" where there is no such one."""
     if not host:
         return UNBOUND
     try:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from polyvisor.api.kit import Call
 from polyvisor.api.network.form import standard
 from polyvisor.model.network_settings import NetworkSettings
@@ -39,6 +41,11 @@ def view(call: Call, record: Port) -> dict[str, Any]:
         "qos_policy_id": record.qos_policy_id,
         "propagate_uplink_status": record.propagate_uplink_status,
     }
+    if record.trunk is not None:
+        shown["trunk_details"] = {
+            "trunk_id": record.trunk.trunk_id,
+            "sub_ports": [msgspec.structs.asdict(each) for each in record.trunk.sub_ports],
+        }
     told = zip(_SEEN_BY_ADMINS, (binding.host, binding.profile, binding.vif_type, binding.vif_details), strict=True)
     return shown | {name: value for name, value in told if call.allows(f"get_port:{name}")}
 

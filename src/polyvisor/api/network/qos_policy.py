@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
-from polyvisor.api.network.fields import UNSET, Name, Project, Text, Truth, UnsetType, given, truths
+from polyvisor.api.network.fields import UNSET, Name, Project, Tags, Text, Truth, UnsetType, given, given_new, truths
 from polyvisor.api.network.form import (
     ADMIN,
     READER,
@@ -48,6 +48,7 @@ class NewPolicy(msgspec.Struct, forbid_unknown_fields=True):
     description: Text | UnsetType = UNSET
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
     shared: Truth | UnsetType = UNSET
     is_default: Truth | UnsetType = UNSET
 
@@ -71,7 +72,7 @@ def create(call: Call) -> Reply:
 
 
 def _make(call: Call, new: NewPolicy) -> QosPolicy:
-    values = given(new)
+    values = given_new(new)
     target: dict[str, Any] = {"project_id": project_of(call, values)}
     call.require("create_policy", target)
     require_each(call, "create_policy", values, _KNOWN["create"], target)

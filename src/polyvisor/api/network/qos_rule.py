@@ -7,7 +7,7 @@ import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
 from polyvisor.api.network.fields import UNSET, Number, UnsetType, given, invalid, number
-from polyvisor.api.network.form import READER, asked, check_revision, listed, selected
+from polyvisor.api.network.form import ADMIN, READER, asked, check_revision, listed, selected
 from polyvisor.model.errors import NotFound
 from polyvisor.model.qos_policy import BANDWIDTH_LIMIT, DSCP_MARKING, DSCP_MARKS, QosPolicy, QosRule
 
@@ -20,7 +20,10 @@ _MOST = 2**31 - 1
 
 
 def _rules() -> list[Rule]:
-    found = [Rule(name="get_rule_type", check="@", description="List the kinds of QoS rules.")]
+    found = [
+        Rule(name="get_rule_type", check="@", description="List the kinds of QoS rules."),
+        Rule(name="get_rule_type:details", check=ADMIN, description="Show what rules of one kind take."),
+    ]
     for kind in KINDS:
         for verb, (word, check) in _VERBS.items():
             what = f"{word} {_WORDS[kind]} of a QoS policy"
@@ -65,6 +68,19 @@ class DscpMarkingChange(msgspec.Struct, forbid_unknown_fields=True):
 _NEW: dict[str, type[msgspec.Struct]] = {BANDWIDTH_LIMIT: BandwidthLimit, DSCP_MARKING: DscpMarking}
 _CHANGE: dict[str, type[msgspec.Struct]] = {BANDWIDTH_LIMIT: BandwidthLimitChange, DSCP_MARKING: DscpMarkingChange}
 _SHOWN = {BANDWIDTH_LIMIT: ("max_kbps", "max_burst_kbps", "direction"), DSCP_MARKING: ("dscp_mark",)}
+
+
+_PARAMETERS: dict[str, list[dict[str, Any]]] = {
+    BANDWIDTH_LIMIT: [
+        {"parameter_name": "max_kbps", "parameter_type": "range", "parameter_values": {"start": 1, "end": _MOST}},
+        {"parameter_name": "max_burst_kbps", "parameter_type": "range", "parameter_values": {"start": 0, "end": _MOST}},
+        {"parameter_name": "direction", "parameter_type": "choices", "parameter_values": ["egress", "ingress"]},
+    ],
+    DSCP_MARKING: [
+        {"parameter_name": "dscp_mark", "parameter_type": "choices", "parameter_values": list(DSCP_MARKS)},
+    ],
+}
+"""What rules of each kind take, as Neutron tells it of its drivers."""
 
 
 def rule_view(rule: QosRule) -> dict[str, Any]:
@@ -119,6 +135,8 @@ def below_policies(kind: str) -> Resource:
     @rules.route("POST", policy=f"create_policy_{name}", checked_by_handler=True, body=_NEW[kind], key=name)
     def create(call: Call) -> Reply:
         """A new rule."""
+        # Whoever may make no rules at all is told so, even of a policy that is not to be seen.
+        call.require(f"create_policy_{name}", {"project_id": call.project_id})
         policy = _below_policy(call, f"create_policy_{name}")
         check_revision(call, policy)
         rule = QosRule(id=call.new_id(), kind=kind, **_values(call.body))
@@ -193,6 +211,16 @@ qos_rule_types = Resource("/qos/rule-types")
 def rule_types(call: Call) -> Reply:
     """The kinds of rules."""
     return Reply(200, {"rule_types": [selected(call, {"type": kind}) for kind in KINDS]})
+
+
+@qos_rule_types.route("GET", "/{kind}", policy="get_rule_type:details")
+def rule_type(call: Call) -> Reply:
+    """One kind, with what each of its parameters may be."""
+    kind = call.path["kind"]
+    if kind not in KINDS:
+        raise NotFound(f"Rule type {kind[:64]} is not supported: {', '.join(KINDS)} are.", kind="QosRuleTypeNotFound")
+    drivers = [{"name": "ovn", "supported_parameters": _PARAMETERS[kind]}]
+    return Reply(200, {"rule_type": selected(call, {"type": kind, "drivers": drivers})})
 
 
 qos_rules = [make(kind) for make in (below_policies, by_id) for kind in KINDS]

@@ -7,8 +7,8 @@ import msgspec
 from polyvisor.api.kit import Call, Reply, Resource, Rule
 from polyvisor.api.network.fields import UNSET, Project, UnsetType, given, invalid
 from polyvisor.api.network.form import ADMIN, MEMBER, READER, asked, listed, project_of, selected
-from polyvisor.model.errors import Forbidden
-from polyvisor.model.rbac_policy import AS_EXTERNAL, EVERYBODY, RbacPolicy
+from polyvisor.model.rbac_policy import AS_EXTERNAL, AS_SHARED, EVERYBODY, RbacPolicy
+from polyvisor.model.subnet_pool import SubnetPool
 from polyvisor.store.network_standard import StandardNoun
 
 rbac_policies = Resource("/rbac-policies")
@@ -18,7 +18,7 @@ RULES = [
     Rule(
         name="create_rbac_policy:target_tenant",
         check=ADMIN,
-        description="Open a thing to every project, or a network for gateways.",
+        description="Open a thing to every project.",
     ),
     Rule(name="get_rbac_policy", check=READER, description="List and show RBAC policies."),
     Rule(name="update_rbac_policy", check=MEMBER, description="Open a thing to another project instead."),
@@ -75,22 +75,44 @@ def create(call: Call) -> Reply:
     if len(targets) != 1:
         raise invalid("'target_tenant' is required: a project's id, or '*'.")
     record = RbacPolicy(id=call.new_id(), target_project=targets.pop(), **values, **target)
-    if record.target_project == EVERYBODY or record.action == AS_EXTERNAL:
+    if record.target_project == EVERYBODY:
         call.require("create_rbac_policy:target_tenant", target)
     if record.action == AS_EXTERNAL and record.object_type != "network":
         raise invalid(f"the action {AS_EXTERNAL} is for networks alone.")
     thing = _noun(call, record.object_type).get(record.object_id, viewer=call.owner)
     if not call.is_admin and thing.project_id != call.project_id:
-        raise Forbidden("Only admins can manipulate policies on objects they do not own.", kind="PolicyNotAuthorized")
+        raise invalid("Only admins can manipulate policies on objects they do not own.")
+    if isinstance(thing, SubnetPool):
+        _refuse_hidden_scope(call, thing, record.target_project)
     call.store.rbac_policy.create(record)
+    _changed(call, record)
     if record.action == AS_EXTERNAL:
         call.store.network.opened_outside(thing, call.now)
     return Reply(201, {"rbac_policy": view(record)})
 
 
+def _changed(call: Call, record: RbacPolicy) -> None:
+    """Whom a thing is open to is a part of it: it gets its next revision."""
+    _noun(call, record.object_type).bump([record.object_id], call.now)
+
+
+def _refuse_hidden_scope(call: Call, pool: SubnetPool, target: str) -> None:
+    """A pool is of use to those alone who may use its address scope."""
+    scope = pool.address_scope_id
+    if scope is None:
+        return
+    if call.store.address_scope.get(scope).project_id == target:
+        return
+    if not {target, EVERYBODY} & call.store.rbac_policy.targets(scope, AS_SHARED):
+        raise invalid(
+            f"subnetpool {pool.id} cannot be shared with {target}, which may not use its address scope {scope}: "
+            "share the address scope first."
+        )
+
+
 @rbac_policies.route("GET", policy="get_rbac_policy")
 def index(call: Call) -> Reply:
-    """The policies that the project made, and those for it. One statement."""
+    """The policies that the project made. One statement."""
     by = asked(call, _FILTERS, _SORTS)
     found = call.store.rbac_policy.list(by)
     return listed(call, "rbac_policies", by, [view(each) for each in found], [each.id for each in found])
@@ -117,6 +139,7 @@ def update(call: Call) -> Reply:
         kept = call.body.target_tenant if record.action == AS_EXTERNAL else ""
         call.store.rbac_policy.refuse_in_use(record, instead=kept)
     call.store.rbac_policy.set_target(record, call.body.target_tenant)
+    _changed(call, record)
     return Reply(200, {"rbac_policy": view(msgspec.structs.replace(record, target_project=call.body.target_tenant))})
 
 
@@ -127,6 +150,7 @@ def delete(call: Call) -> Reply:
     call.require("delete_rbac_policy", {"project_id": record.project_id})
     call.store.rbac_policy.refuse_in_use(record)
     call.store.rbac_policy.delete(record.id)
+    _changed(call, record)
     if record.action == AS_EXTERNAL:
         call.store.network.closed_outside(record.object_id, call.now)
     return Reply(204)

@@ -5,7 +5,20 @@ from typing import Annotated, Any
 import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
-from polyvisor.api.network.fields import UNSET, Name, Project, Text, Truth, UnsetType, given, invalid, truth, truths
+from polyvisor.api.network.fields import (
+    UNSET,
+    Name,
+    Project,
+    Tags,
+    Text,
+    Truth,
+    UnsetType,
+    given,
+    given_new,
+    invalid,
+    truth,
+    truths,
+)
 from polyvisor.api.network.form import (
     ADMIN,
     MEMBER,
@@ -72,6 +85,7 @@ class NewRouter(msgspec.Struct, forbid_unknown_fields=True):
     description: Text | UnsetType = UNSET
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
     admin_state_up: Truth | UnsetType = UNSET
     external_gateway_info: GatewayInfo | UnsetType | None = UNSET
 
@@ -100,7 +114,7 @@ def create(call: Call) -> Reply:
 
 
 def _make(call: Call, new: NewRouter) -> Router:
-    values = given(new)
+    values = given_new(new)
     target: dict[str, Any] = {"project_id": project_of(call, values)}
     gateway = _gateway(call, "create_router", values, target)
     truths(values, "admin_state_up")

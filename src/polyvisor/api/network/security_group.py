@@ -1,11 +1,12 @@
 """Security groups."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
-from polyvisor.api.network.fields import UNSET, Name, Project, Text, Truth, UnsetType, given, truths
+from polyvisor.api.network.fields import UNSET, Name, Project, Tags, Text, Truth, UnsetType, given, given_new, truths
 from polyvisor.api.network.form import (
     MEMBER,
     READER,
@@ -43,6 +44,7 @@ class NewSecurityGroup(msgspec.Struct, forbid_unknown_fields=True):
     description: Text | UnsetType = UNSET
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
     stateful: Truth | UnsetType = UNSET
 
 
@@ -68,14 +70,14 @@ def create(call: Call) -> Reply:
 
 
 def _make(call: Call, new: NewSecurityGroup) -> SecurityGroup:
-    values = given(new)
+    values = given_new(new)
     target: dict[str, Any] = {"project_id": project_of(call, values)}
     call.require("create_security_group", target)
     truths(values, "stateful")
     _refuse_default(values)
     call.store.security_group.default(target["project_id"], call.now)
     record = SecurityGroup(id=call.new_id(), created_at=call.now, updated_at=call.now, **target, **values)
-    return call.store.security_group.create(record, [call.new_id(), call.new_id()])
+    return call.store.security_group.create(record)
 
 
 def _refuse_default(values: dict[str, Any]) -> None:
@@ -88,7 +90,10 @@ def _refuse_default(values: dict[str, Any]) -> None:
 
 @security_groups.route("GET", policy="get_security_group")
 def index(call: Call) -> Reply:
-    """The groups that the project sees, its default group among them. One statement, if that group was made before."""
+    """The groups that the project sees, its default group among them. One statement, if that group was made before.
+
+    An administrator who asks for a project's groups is shown its default group too.
+    """
     found: list[SecurityGroup] = []
 
     def find(by: NetworkList) -> list[SecurityGroup]:
@@ -96,7 +101,7 @@ def index(call: Call) -> Reply:
         return found
 
     reply = _listing(call, find)
-    own = call.caller.project_id
+    own = _asked_project(call) or call.caller.project_id
     if own is None or any(each.is_default and each.project_id == own for each in found):
         return reply
     if call.store.security_group.has_default(own):
@@ -104,6 +109,14 @@ def index(call: Call) -> Reply:
     with call.database.write() as store:
         store.security_group.default(own, call.now)
         return _listing(call, store.security_group.list)
+
+
+def _asked_project(call: Call) -> str | None:
+    """The project that an administrator narrows the list to, if there is such a one."""
+    if not call.is_admin:
+        return None
+    named = [value for name, value in parse_qsl(call.request.raw_query) if name in ("project_id", "tenant_id")]
+    return named[0] if len(named) == 1 and call.store.project.find(named[0]) is not None else None
 
 
 def _listing(call: Call, find: Any) -> Reply:

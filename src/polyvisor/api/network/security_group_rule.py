@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
-from polyvisor.api.network.fields import UNSET, Project, Text, UnsetType, given
+from polyvisor.api.network.fields import UNSET, Project, Tags, Text, UnsetType, given_new
 from polyvisor.api.network.form import (
     MEMBER,
     READER,
@@ -35,7 +35,7 @@ _FIELDS = (
 )  # fmt: skip
 _FILTERS = filters_of(*_FIELDS)
 _SORTS = ("id", "project_id", "created_at", "updated_at", *_FIELDS)
-_READ = {
+READ = {
     "ethertype": ethertype_of,
     "protocol": protocol_of,
     "port_range_min": port_of,
@@ -59,6 +59,7 @@ class NewSecurityGroupRule(msgspec.Struct, forbid_unknown_fields=True):
     description: Text | UnsetType = UNSET
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
 
 
 @security_group_rules.route(
@@ -86,8 +87,8 @@ def create(call: Call) -> Reply:
 
 
 def _rule(call: Call, group: SecurityGroup, new: NewSecurityGroupRule) -> SecurityGroupRule:
-    values = given(new)
-    for name, read in _READ.items():
+    values = given_new(new)
+    for name, read in READ.items():
         if name in values:
             values[name] = read(values[name])
     rule = SecurityGroupRule(

@@ -1,5 +1,6 @@
 """Subnets: list, show, change and delete them."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -27,7 +28,7 @@ subnets = Resource("/subnets")
 
 OF_NETWORK = "rule:context_is_admin or (role:member and project_id:%(network:project_id)s)"
 OF_EITHER = "rule:project_member_or_admin or (role:member and project_id:%(network:project_id)s)"
-_UPDATE = restricted("update", "subnet", {"segment_id": ADMIN, "service_types": ADMIN})
+_UPDATE = restricted("update", "subnet", {"segment_id": ADMIN, "service_types": OF_EITHER})
 _UPDATE_RULES = names_of(_UPDATE)
 RULES = [
     Rule(name="get_subnet", check=READER, description="List and show the subnets that the project sees."),
@@ -36,6 +37,8 @@ RULES = [
     *_UPDATE,
 ]
 _MOST_SERVERS, _MOST_ROUTES = 5, 20
+_OWNER = re.compile("[a-z][a-z0-9_-]*:")
+"""How the device owners begin that a subnet may be for: compute:, network:, baremetal: and those of others' ports."""
 
 
 class Route(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,7 +72,7 @@ class SubnetChange(msgspec.Struct, forbid_unknown_fields=True):
 
 _FILTERS = filters_of(
     "network_id", "ip_version", "cidr", "gateway_ip", "enable_dhcp", "ipv6_ra_mode", "ipv6_address_mode",
-    "subnetpool_id", "segment_id", "dns_publish_fixed_ip",
+    "subnetpool_id", "segment_id", "dns_publish_fixed_ip", "shared",
 )  # fmt: skip
 _SORTS = ("id", "name", "project_id", "network_id", "ip_version", "cidr", "gateway_ip", "enable_dhcp", "created_at",
           "updated_at")  # fmt: skip
@@ -113,7 +116,7 @@ def _most(values: list[Any], most: int, what: str, kind: str) -> None:
 
 def _service_types(values: list[str]) -> tuple[str, ...]:
     for value in values:
-        if not value.startswith(("network:", "compute:")) or len(set(values)) < len(values):
+        if not _OWNER.match(value) or len(set(values)) < len(values):
             raise Invalid(
                 f"Subnet service type '{value[:64]}' does not correspond to a valid device owner, or is given twice.",
                 kind="InvalidSubnetServiceType",

@@ -9,10 +9,11 @@ from polyvisor.api.network.fields import (
     Address,
     Number,
     Project,
+    Tags,
     Truth,
     UnsetType,
     chosen,
-    given,
+    given_new,
     invalid,
     number,
     truth,
@@ -26,7 +27,7 @@ from polyvisor.model.subnet import Subnet
 
 subnet_create = Resource("/subnets")
 
-_CREATE = restricted("create", "subnet", {"segment_id": ADMIN, "service_types": ADMIN})
+_CREATE = restricted("create", "subnet", {"segment_id": ADMIN, "service_types": OF_NETWORK})
 _CREATE_RULES = names_of(_CREATE)
 RULES = [Rule(name="create_subnet", check=OF_NETWORK, description="Make a subnet on a network of one's own."), *_CREATE]
 
@@ -41,6 +42,7 @@ class NewSubnet(SubnetChange, forbid_unknown_fields=True, kw_only=True):
     cidr: Address | UnsetType | None = UNSET
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
     ipv6_ra_mode: Mode | UnsetType | None = UNSET
     ipv6_address_mode: Mode | UnsetType | None = UNSET
     subnetpool_id: str | UnsetType | None = UNSET
@@ -59,7 +61,7 @@ def create(call: Call) -> Reply:
 
 def _make(call: Call, new: NewSubnet) -> Subnet:
     network = call.store.network.get(new.network_id, viewer=call.owner)
-    values = given(new)
+    values = given_new(new)
     project_id = project_of(call, values)
     target = {"project_id": project_id, "network:project_id": network.project_id}
     call.require("create_subnet", target)

@@ -1,6 +1,6 @@
 """Subnet pools."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -8,14 +8,17 @@ from polyvisor.api.kit import Call, Reply, Resource, Rule
 from polyvisor.api.network.fields import (
     UNSET,
     Address,
+    Id,
     Name,
     Number,
     Project,
+    Tags,
     Text,
     Truth,
     UnsetType,
     chosen,
     given,
+    given_new,
     invalid,
     named,
     number,
@@ -41,7 +44,7 @@ from polyvisor.api.network.form import (
 )
 from polyvisor.model.errors import Invalid
 from polyvisor.model.subnet_pool import SubnetPool
-from polyvisor.model.subnet_pool_room import inside, merged
+from polyvisor.model.subnet_pool_room import inside, merged, without
 
 subnet_pools = Resource("/subnetpools")
 
@@ -53,6 +56,8 @@ RULES = [
     Rule(name="get_subnetpool", check=READER, description="List and show the subnet pools that the project sees."),
     Rule(name="update_subnetpool", check=MEMBER, description="Change a subnet pool."),
     Rule(name="delete_subnetpool", check=MEMBER, description="Delete a subnet pool."),
+    Rule(name="add_prefixes", check=MEMBER, description="Add prefixes to a subnet pool."),
+    Rule(name="remove_prefixes", check=MEMBER, description="Take prefixes from a subnet pool."),
     *_CREATE,
     *_UPDATE,
 ]
@@ -68,7 +73,7 @@ class PoolChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     max_prefixlen: Number | UnsetType = UNSET
     default_prefixlen: Number | UnsetType = UNSET
     default_quota: Number | UnsetType | None = UNSET
-    address_scope_id: str | UnsetType | None = UNSET
+    address_scope_id: Id | UnsetType | None = UNSET
     is_default: Truth | UnsetType = UNSET
 
 
@@ -77,7 +82,14 @@ class NewPool(PoolChange, forbid_unknown_fields=True, kw_only=True):
 
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
     shared: Truth | UnsetType = UNSET
+
+
+class Prefixes(msgspec.Struct, forbid_unknown_fields=True):
+    """Prefixes to add or to take away."""
+
+    prefixes: Annotated[list[Address], msgspec.Meta(min_length=1)]
 
 
 _FILTERS = filters_of("ip_version", "min_prefixlen", "max_prefixlen", "default_prefixlen", "default_quota",
@@ -96,7 +108,7 @@ def create(call: Call) -> Reply:
 
 
 def _make(call: Call, new: NewPool) -> SubnetPool:
-    values = given(new)
+    values = given_new(new)
     target = {"project_id": project_of(call, values)}
     call.require("create_subnetpool", target)
     require_each(call, "create_subnetpool", chosen(new), _CREATE_RULES, target)
@@ -127,7 +139,7 @@ def _convert(values: dict[str, Any]) -> int:
     try:
         prefixes = merged(values["prefixes"])
     except ValueError:
-        raise invalid("'prefixes' are CIDRs, without bits beside their length.") from None
+        raise invalid("'prefixes' are CIDRs, such as 10.64.0.0/12.") from None
     versions = {6 if ":" in each else 4 for each in prefixes}
     if len(versions) != 1:
         raise Invalid("Cannot mix IPv4 and IPv6 prefixes in a subnet pool.", kind="PrefixVersionMismatch")
@@ -177,7 +189,7 @@ def show(call: Call) -> Reply:
     "PUT", "/{id}", policy="update_subnetpool", checked_by_handler=True, body=PoolChange, key="subnetpool"
 )
 def update(call: Call) -> Reply:
-    """Change fields; prefixes may be added, and not taken away."""
+    """Change fields; prefixes may be added this way, and not taken away."""
     record = call.store.subnet_pool.get(call.path["id"], viewer=call.owner)
     target = {"project_id": record.project_id}
     call.require("update_subnetpool", target)
@@ -194,8 +206,55 @@ def update(call: Call) -> Reply:
         )
     changed = msgspec.structs.replace(record, **values)
     _check(call, changed)
+    _check_owner_of_scope(call, record, values)
     _one_default(call, changed)
     return Reply(200, {"subnetpool": view(call, call.store.subnet_pool.change(record, values, call.now))})
+
+
+def _check_owner_of_scope(call: Call, record: SubnetPool, values: dict[str, Any]) -> None:
+    """Which addresses a scope has is for its own project to say: nobody else changes those of its pools."""
+    if record.address_scope_id is None or values.get("prefixes", record.prefixes) == record.prefixes:
+        return
+    scope = call.store.address_scope.get(record.address_scope_id)
+    if not call.is_admin and scope.project_id != call.project_id:
+        raise Invalid(
+            f"Illegal subnetpool association: subnetpool {record.id} cannot be updated, because its address scope "
+            f"{scope.id} is not owned by the project: ask its owner.",
+            kind="IllegalSubnetPoolAssociationToAddressScope",
+        )
+
+
+@subnet_pools.route("PUT", "/{id}/add_prefixes", policy="add_prefixes", checked_by_handler=True, body=Prefixes)
+def add_prefixes(call: Call) -> Reply:
+    """More prefixes."""
+    record = for_change(call, call.store.subnet_pool, "add_prefixes")
+    more = _prefixes(call.body.prefixes, record.ip_version)
+    return _with_prefixes(call, record, merged([*record.prefixes, *more]))
+
+
+@subnet_pools.route("PUT", "/{id}/remove_prefixes", policy="remove_prefixes", checked_by_handler=True, body=Prefixes)
+def remove_prefixes(call: Call) -> Reply:
+    """Fewer prefixes; what subnets are made of stays."""
+    record = for_change(call, call.store.subnet_pool, "remove_prefixes")
+    left = without(record.prefixes, _prefixes(call.body.prefixes, record.ip_version))
+    call.store.subnet_pool.refuse_lost(record, left)
+    return _with_prefixes(call, record, left)
+
+
+def _prefixes(wanted: list[str], version: int) -> tuple[str, ...]:
+    """CIDRs of the pool's version of IP. Raises Invalid."""
+    values: dict[str, Any] = {"prefixes": wanted}
+    if _convert(values) != version:
+        raise Invalid("Cannot mix IPv4 and IPv6 prefixes in a subnet pool.", kind="PrefixVersionMismatch")
+    found: tuple[str, ...] = values["prefixes"]
+    return found
+
+
+def _with_prefixes(call: Call, record: SubnetPool, prefixes: tuple[str, ...]) -> Reply:
+    values = {"prefixes": prefixes}
+    _check_owner_of_scope(call, record, values)
+    changed = call.store.subnet_pool.change(record, values, call.now)
+    return Reply(200, {"prefixes": list(changed.prefixes)})
 
 
 @subnet_pools.route("DELETE", "/{id}", policy="delete_subnetpool", checked_by_handler=True)

@@ -1,19 +1,17 @@
 """Tags of records, alike for all resources that have them."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
+from polyvisor.api.network.fields import Tags, kept_tags
 from polyvisor.api.network.form import MEMBER, READER, check_revision
 from polyvisor.model.errors import Invalid, NotFound
 from polyvisor.model.network_standard import Standard
 from polyvisor.store.network_standard import StandardNoun
 
-Tag = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-MOST = 50
-"""How many tags a record may have."""
 RULES = [
     Rule(name="get_tags", check=READER, description="Show the tags of something in the Networking API."),
     Rule(name="update_tags", check=MEMBER, description="Set tags in the Networking API."),
@@ -21,10 +19,10 @@ RULES = [
 ]
 
 
-class Tags(msgspec.Struct, forbid_unknown_fields=True):
+class TagList(msgspec.Struct, forbid_unknown_fields=True):
     """A record's tags."""
 
-    tags: list[Tag]
+    tags: Tags
 
 
 class _Handlers:
@@ -41,9 +39,7 @@ class _Handlers:
         return record
 
     def _put(self, call: Call, record: Standard, wanted: list[str]) -> Reply:
-        kept = tuple(dict.fromkeys(wanted))
-        if len(kept) > MOST:
-            raise Invalid(f"A resource may have {MOST} tags at most: {len(kept)} are too many.")
+        kept = kept_tags(wanted)
         if kept != record.tags:
             self._noun(call).change(record, {"tags": kept}, call.now)
         return Reply(200, {"tags": list(kept)})
@@ -91,8 +87,8 @@ def tags_of(collection: str, noun: Callable[[Call], StandardNoun[Any]]) -> Resou
     """The tags below a collection, "/networks"; `noun` gives the store's part."""
     tags, handlers = Resource(f"{collection}/{{id}}/tags"), _Handlers(noun)
     tags.route("GET", policy="get_tags", checked_by_handler=True)(handlers.index)
-    tags.route("PUT", policy="update_tags", checked_by_handler=True, body=Tags)(handlers.replace)
-    tags.route("POST", policy="update_tags", checked_by_handler=True, body=Tags)(handlers.add_many)
+    tags.route("PUT", policy="update_tags", checked_by_handler=True, body=TagList)(handlers.replace)
+    tags.route("POST", policy="update_tags", checked_by_handler=True, body=TagList)(handlers.add_many)
     tags.route("DELETE", policy="delete_tags", checked_by_handler=True)(handlers.clear)
     tags.route("GET", "/{tag}", policy="get_tags", checked_by_handler=True)(handlers.show)
     tags.route("PUT", "/{tag}", policy="update_tags", checked_by_handler=True)(handlers.add)

@@ -5,7 +5,20 @@ from typing import Any
 import msgspec
 
 from polyvisor.api.kit import Call, Reply, Resource, Rule
-from polyvisor.api.network.fields import UNSET, Name, Number, Project, Text, Truth, UnsetType, given, invalid, truths
+from polyvisor.api.network.fields import (
+    UNSET,
+    Name,
+    Number,
+    Project,
+    Tags,
+    Text,
+    Truth,
+    UnsetType,
+    given,
+    given_new,
+    invalid,
+    truths,
+)
 from polyvisor.api.network.form import (
     MEMBER,
     READER,
@@ -59,6 +72,7 @@ class NewTrunk(msgspec.Struct, forbid_unknown_fields=True):
     description: Text | UnsetType = UNSET
     tenant_id: Project | UnsetType = UNSET
     project_id: Project | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
     admin_state_up: Truth | UnsetType = UNSET
     sub_ports: list[WantedSubPort] | UnsetType = UNSET
 
@@ -91,7 +105,7 @@ def create(call: Call) -> Reply:
 
 
 def _make(call: Call, new: NewTrunk) -> Trunk:
-    values = given(new)
+    values = given_new(new)
     target: dict[str, Any] = {"project_id": project_of(call, values)}
     call.require("create_trunk", target)
     truths(values, "admin_state_up")

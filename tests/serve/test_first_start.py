@@ -9,6 +9,7 @@ import pytest
 from polyvisor.api.identity.bootstrap import DEFAULT_DOMAIN
 from polyvisor.api.identity.passwords import Passwords
 from polyvisor.api.identity.settings import IdentitySettings
+from polyvisor.model.errors import Invalid
 from polyvisor.serve import first_start
 from polyvisor.serve.first_start import prepare
 from polyvisor.store.database import Database
@@ -101,4 +102,35 @@ def test_a_server_without_a_public_address_leaves_the_catalogue_alone(tmp_path: 
     assert url() == "http://vip:3/compute/v2.1"
     with database.read() as store:
         assert store.user.named(DEFAULT_DOMAIN, "admin") is not None
+    database.close()
+
+
+def test_a_fresh_cloud_has_a_pool_for_automatic_networks_once(tmp_path: Path, database_url: str) -> None:
+    database = with_tables(database_url)
+
+    def begin(pool: str) -> list[str]:
+        (tmp_path / "data").mkdir(exist_ok=True)
+        prepare(
+            database, tmp_path / "data", Passwords(IdentitySettings()), url="http://one:1", region="R", authority=None,
+            now=NOW, networks=True, default_subnet_pool=pool,
+        )  # fmt: skip
+        with database.read() as store:
+            return [each.prefixes[0] for each in store.subnet_pool.every().values() if each.is_default and each.shared]
+
+    assert begin("10.64.0.0/12") == ["10.64.0.0/12"]
+    with database.write() as store:
+        [pool] = store.subnet_pool.every().values()
+        store.subnet_pool.delete(pool)
+    assert begin("10.64.0.0/12") == [], "what an administrator took away comes back"
+    database.close()
+
+
+def test_no_pool_is_made_where_none_is_wanted_or_the_range_is_none(tmp_path: Path, database_url: str) -> None:
+    database = with_tables(database_url)
+    with database.write() as store, pytest.raises(Invalid, match="default_subnet_pool"):
+        store.subnet_pool.bootstrap("10.64.0.0/40", "id", NOW)
+    with database.write() as store:
+        store.subnet_pool.bootstrap("", "id", NOW)
+        store.subnet_pool.bootstrap("10.64.0.0/12", "id", NOW)
+        assert store.subnet_pool.every() == {}
     database.close()

@@ -48,6 +48,9 @@ class NetworkSettings(Record):
     """The largest packet that the network below the overlay carries, in bytes; geneve takes 58 of it."""
     physical: tuple[PhysicalNetwork, ...] = ()
     """Networks of the site."""
+    default_subnet_pool: str = "10.64.0.0/12"
+    """Range of the default subnet pool that the first start makes, so that servers whose user names no network get one
+    (`--nic auto`); empty = none is made."""
     dns_servers: tuple[str, ...] = ()
     """Resolvers that ports are given where their subnet names none."""
     dns_domain: str = "openstacklocal."

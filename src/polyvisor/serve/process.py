@@ -110,6 +110,7 @@ def run(
                     now=utc_now(),
                     keep_endpoints=keep_endpoints,
                     networks=configuration.network.backend != "none",
+                    default_subnet_pool=configuration.network.default_subnet_pool,
                 )
                 process = _Process(configuration, data, database, passwords, cloud_id, name, certificate)
                 with networks.kept():

@@ -42,6 +42,8 @@ class TestChassis:
             "ovn-encap-ip": self.address,
             "ovn-bridge-datapath-type": "netdev",
             "ovn-bridge-mappings": f"{PHYSICAL_NETWORK}:br-ex",
+            # Every chassis answers those who ask for a router: by the router's own address each would be taken for it.
+            "ovn-chassis-mac-mappings": f"{PHYSICAL_NETWORK}:{self._own_mac}",
             "ovn-monitor-all": "true",
         }
         self.vsctl(
@@ -123,7 +125,7 @@ class TestChassis:
         self.vsctl("--may-exist", "add-port", "br-ex", name)
 
     def _bridges(self) -> None:
-        mac = run(["ip", "netns", "exec", self.namespace, "cat", "/sys/class/net/eth0/address"]).strip()
+        mac = self._card_mac()
         netdev = "datapath_type=netdev"
         self.vsctl(
             *("add-br", "br-int", "--", "set", "bridge", "br-int", netdev, "fail_mode=secure"),
@@ -142,6 +144,15 @@ class TestChassis:
             run([*within, "ip", "link", "set", device, "up"])
         for device in ("eth0", "br-phy"):
             run([*within, "ethtool", "-K", device, "tx", "off"])
+
+    def _card_mac(self) -> str:
+        return run(["ip", "netns", "exec", self.namespace, "cat", "/sys/class/net/eth0/address"]).strip()
+
+    @property
+    def _own_mac(self) -> str:
+        """One that nobody else has, made of the card on the underlay."""
+        first, _, rest = self._card_mac().partition(":")
+        return f"{int(first, 16) ^ 0x40:02x}:{rest}"
 
     def _spawn(self, program: str) -> None:
         socket = self.directory / "db.sock"

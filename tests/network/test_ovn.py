@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from polyvisor.model.network_settings import PhysicalNetwork
 from polyvisor.model.qos_policy import DSCP_MARKING, QosPolicy, QosRule
 from polyvisor.network.backend import BackendDown, Records
 from polyvisor.network.ovn.backend import LOCK, OvnBackend
 from testbed.ovn import TestOvn
+from testbed.ovn_chassis import PHYSICAL_NETWORK
 from tests.network.beds import connected, rows, settings, until
 from tests.network.records import (
     FLAT,
@@ -195,3 +197,24 @@ def test_an_external_port_is_at_home_on_a_gateway(ovn: TestOvn, backend: OvnBack
     until(backend, lambda: backend.statuses().get("p1", False))
     assert backend.sweep(Records()).failed == {}
     assert ovn.nbctl("list", "HA_Chassis_Group") == ""
+
+
+def test_chassis_that_would_be_taken_for_each_others_routers_are_told_of_once(
+    ovn: TestOvn, caplog: pytest.LogCaptureFixture
+) -> None:
+    physical = (PhysicalNetwork(name=PHYSICAL_NETWORK, vlans=("100:199",)), PhysicalNetwork(name="flat", flat=True))
+    last = ovn.chassis[-1]
+    mapping = last.vsctl("get", "Open_vSwitch", ".", "external_ids:ovn-chassis-mac-mappings").strip()
+    backend = connected(ovn, physical=physical)
+    try:
+        assert not caplog.records, "each has an address of its own"
+        last.vsctl("remove", "Open_vSwitch", ".", "external_ids", "ovn-chassis-mac-mappings")
+        until(backend, lambda: bool(caplog.records))
+        ovn.chassis[0].vsctl("set", "Open_vSwitch", ".", "external_ids:ovn-cms-options=enable-chassis-as-gw")
+        until(backend, lambda: any(each.gateway for each in backend.chassis))
+        [said] = caplog.messages
+        assert said.startswith(f"chassis without a MAC address of their own on {PHYSICAL_NETWORK}: {last.name}. ")
+    finally:
+        backend.close()
+        ovn.chassis[0].vsctl("remove", "Open_vSwitch", ".", "external_ids", "ovn-cms-options")
+        last.vsctl("set", "Open_vSwitch", ".", f"external_ids:ovn-chassis-mac-mappings={mapping}")

@@ -4,6 +4,7 @@ Only one process writes: the one that holds the database's lock, which each tran
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -22,10 +23,16 @@ from polyvisor.network.ovn.site import Chassis, Site
 from polyvisor.network.ovn.translate import rows_of
 from polyvisor.network.ovn.view import View
 
+log = logging.getLogger(__name__)
+
 LOCK = "polyvisor"
 _UNREACHED = (
     "{0} is no chassis of OVN: start ovn-controller there, with system-id or hostname in external_ids of Open_vSwitch "
     "set to {0} (ovn-sbctl show lists the chassis)"
+)
+_UNADDRESSED = (
+    "chassis without a MAC address of their own on %s: %s. Guests on its VLANs may lose their IPv6 router; give each "
+    "one, by ovs-vsctl set Open_vSwitch . external_ids:ovn-chassis-mac-mappings=%s:MAC"
 )
 SUBJECTS_AT_ONCE = 500
 """How many subjects a sweep puts into one transaction: northd works on one at a time."""
@@ -51,6 +58,7 @@ class OvnBackend:
         self._north = Connection("OVN_Northbound", settings.ovn_northbound, columns, self._copy, LOCK)
         self._south = Connection("OVN_Southbound", settings.ovn_southbound, southbound.COLUMNS, self._chassis)
         self._site = Site()
+        self._warned: dict[str, tuple[str, ...]] = {}
         self._term, self._stretch = 0, (0, False, Site())
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
@@ -147,6 +155,15 @@ class OvnBackend:
                 dns_domain=self._settings.dns_domain,
                 distributed_floating_ips=self._settings.distributed_floating_ips,
             )
+            self._warn()
+
+    def _warn(self) -> None:
+        """Say it once where a chassis would be taken for another's router."""
+        found = self._site.unaddressed(each.name for each in self._settings.physical if each.vlans)
+        for network, chassis in found.items():
+            if self._warned.get(network) != chassis:
+                log.warning(_UNADDRESSED, network, ", ".join(chassis), network)
+        self._warned = found
 
     def _parts(self, records: Records) -> Iterator[Sequence[Subject]]:
         wanted = records.subjects()

@@ -16,6 +16,8 @@ class Chassis(Record):
     hostname: str
     physical_networks: frozenset[str] = frozenset()
     """Those that its bridges are mapped to."""
+    addressed: frozenset[str] = frozenset()
+    """Those on which it has a MAC address of its own (ovn-chassis-mac-mappings)."""
     gateway: bool = False
     """Whether it was set apart for gateways (enable-chassis-as-gw)."""
 
@@ -50,6 +52,17 @@ class Site(Record):
         reaching = [each for each in self.chassis if wanted & each.physical_networks]
         chosen = [each for each in reaching if each.gateway] or reaching
         return sorted((each.name for each in chosen), key=lambda name: _weight(seed, name))[:MOST_GATEWAYS]
+
+    def unaddressed(self, physical_networks: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Of these physical networks those that several chassis reach, some of them without a MAC address of their
+        own there: the names of these."""
+        found = {}
+        for network in physical_networks:
+            reaching = [each for each in self.chassis if network in each.physical_networks]
+            without = tuple(each.name for each in reaching if network not in each.addressed)
+            if len(reaching) > 1 and without:
+                found[network] = without
+        return found
 
 
 def _alike(one: str, other: str) -> bool:

@@ -35,13 +35,17 @@ class ChassisCopy:
 def chassis(columns: Mapping[str, Value]) -> Chassis:
     """What a row says; newer chassis keep their settings in other_config, older ones in external_ids."""
     settings = {**columns["external_ids"], **columns["other_config"]}
-    mappings = settings.get("ovn-bridge-mappings", "")
     options = {option.strip() for option in settings.get("ovn-cms-options", "").split(",")}
     return Chassis(
         name=columns["name"],
         hostname=columns["hostname"],
-        physical_networks=frozenset(
-            name for name, _, _ in (each.strip().partition(":") for each in mappings.split(",")) if name
-        ),
+        physical_networks=_mapped(settings, "ovn-bridge-mappings"),
+        addressed=_mapped(settings, "ovn-chassis-mac-mappings"),
         gateway=GATEWAY_OPTION in options,
     )
+
+
+def _mapped(settings: Mapping[str, str], key: str) -> frozenset[str]:
+    """The physical networks that a setting names: "physnet1:br-ex,physnet2:br-two"."""
+    found = (each.strip().partition(":") for each in settings.get(key, "").split(","))
+    return frozenset(name for name, _, _ in found if name)

@@ -41,6 +41,8 @@ directory = "{images}"
 
 [compute]
 reserved_memory_mib = 0
+
+{settings}
 """
 _AGENT = """\
 [[hypervisor]]
@@ -74,14 +76,17 @@ class Cloud:
         *,
         with_proxy: bool = True,
         with_clocks: bool = False,
+        settings: str = "",
     ) -> None:
         """`database`: SQLAlchemy's URL; `servers`: their names, which are parts of the network, as the agents' are.
 
-        `with_clocks`: each program has a wall clock of its own, that can be made to jump.
+        `with_clocks`: each program has a wall clock of its own, that can be made to jump. `settings`: further tables
+        of the servers' configuration.
         """
         self.network, self.folder, self.database = network, folder, database
         self.servers, self.agents = tuple(servers), tuple(agents)
         named = [*servers, *(plan.name for plan in agents)] if with_clocks else []
+        self._settings = settings
         self.clocks = {name: Clock(folder / f"{name}.clock") for name in named}
         addresses = [network.address(name) for name in servers]
         front = [network.address(PROXY)] if with_proxy else []
@@ -107,7 +112,9 @@ class Cloud:
                 self.start(PROXY)
             for plan in self.agents:
                 self._join(plan)
-                self.start(plan.name)
+                self.programs[plan.name].start()
+            for plan in self.agents:
+                self.programs[plan.name].wait_for_words(f"the agent {plan.name} serves", START_SECONDS)
             self._stack = stack.pop_all()
         return self
 
@@ -201,6 +208,7 @@ class Cloud:
             url=self.urls[0],
             behind_proxy="true" if self.urls is not self._direct else "false",
             images=self.folder / "images",
+            settings=self._settings,
         )
         self._config(name).write_text(text)
         command = [POLYVISOR, "serve", "--data", str(self.folder / name), "--config", str(self._config(name))]

@@ -3,7 +3,8 @@
 import re
 import sqlite3
 import ssl
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,30 @@ def vsphere(place: str, vcenter: TestVcenter) -> list[Look]:
     return [Look(place, "guest", tuple(ids.values())), Look(place, "process", processes), Look(place, "disk", disks)]
 
 
+def port_groups(vcenter: TestVcenter) -> frozenset[str]:
+    """The names of the port groups of vCenter's distributed switches."""
+    with _content(vcenter) as content:
+        kinds = [vim.dvs.DistributedVirtualPortgroup]
+        view = content.viewManager.CreateContainerView(content.rootFolder, kinds, True)
+        return frozenset(str(each.name) for each in view.view)
+
+
 def _machines(vcenter: TestVcenter) -> dict[str, str]:
     """Managed object id → instanceUuid of every VM."""
+    with _content(vcenter) as content:
+        view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
+        return {vm._moId: _instance_uuid(content, vm) for vm in view.view}
+
+
+@contextmanager
+def _content(vcenter: TestVcenter) -> Iterator[Any]:
+    """What a session's service instance has."""
     context = ssl.create_default_context(cafile=str(vcenter.cert_path))
     context.check_hostname = False
     host, port = vcenter.host.rsplit(":", 1)
     session = SmartConnect(host=host, port=int(port), user=vcenter.user, pwd=vcenter.password, sslContext=context)
     try:
-        content = session.RetrieveContent()
-        view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
-        return {vm._moId: _instance_uuid(content, vm) for vm in view.view}
+        yield session.RetrieveContent()
     finally:
         Disconnect(session)
 

@@ -33,7 +33,8 @@ class TestOvn:
 
     __test__ = False
 
-    def __init__(self, chassis: int = 0) -> None:
+    def __init__(self, chassis: int = 0, *beside: str) -> None:
+        """`beside`: parts of the network below it that are no chassis, such as control planes."""
         for directory in owned.leftovers(PREFIX):
             _end_members(directory)
             shutil.rmtree(directory, ignore_errors=True)
@@ -42,7 +43,8 @@ class TestOvn:
         self.directory = owned.make(PREFIX)
         self.northbound = f"unix:{self.directory}/nb.sock"
         self.southbound = f"unix:{self.directory}/sb.sock"
-        self.underlay = Network(*(f"hv{number}" for number in range(1, chassis + 1)))
+        self.hosts = tuple(f"hv{number}" for number in range(1, chassis + 1))
+        self.underlay = Network(*self.hosts, *beside)
         self.chassis: list[TestChassis] = []
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -52,7 +54,7 @@ class TestOvn:
             for name in SCHEMAS:
                 self._create(name)
             self.start()
-            self.chassis = [TestChassis(self, part) for part in self.underlay.parts]
+            self.chassis = [TestChassis(self, part) for part in self.hosts]
             for each in self.chassis:
                 each.start()
         except BaseException:

@@ -23,5 +23,6 @@ class Trunk(Standard):
     port_id: str
     """The parent port, which a server has."""
     admin_state_up: bool = True
-    status: str = "ACTIVE"
+    status: str = "DOWN"
+    """"ACTIVE" while packets pass at the parent port, else "DOWN"."""
     sub_ports: tuple[SubPort, ...] = ()

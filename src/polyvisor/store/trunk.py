@@ -16,7 +16,9 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    case,
     delete,
+    exists,
     insert,
     or_,
     select,
@@ -41,6 +43,7 @@ trunk = Table(
     Column("admin_state_up", Boolean, nullable=False),
     Column("status", String(16), nullable=False),
 )
+"""`status` is not read any more: it follows from the port's."""
 
 trunk_sub_port = Table(
     "trunk_sub_port",
@@ -84,9 +87,13 @@ class Trunks(StandardNoun[Trunk]):
     missing = "TrunkNotFound"
 
     def derived(self, viewer: str | None) -> dict[str, ColumnElement[Any]]:
-        """The ports on it."""
+        """The ports on it, and whether it carries them: it does while packets pass at its own port."""
         order = ("segmentation_type", "segmentation_id")
-        return {"sub_ports": children(trunk.c.id, trunk_sub_port.c.trunk_id, SubPort, order=order)}
+        passes = exists().where(port.c.id == trunk.c.port_id, port.c.status == "ACTIVE")
+        return {
+            "sub_ports": children(trunk.c.id, trunk_sub_port.c.trunk_id, SubPort, order=order),
+            "status": case((passes, "ACTIVE"), else_="DOWN"),
+        }
 
     def create(self, record: Trunk, viewer: str | None, now: datetime) -> Trunk:
         """A new trunk on a port, carrying its sub ports. Raises NotFound, Invalid and Conflict in Neutron's words."""

@@ -1,5 +1,6 @@
 """Trunks, as Neutron's clients know them."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def test_a_trunk_carries_ports_by_their_tags(cloud: ApiCloud, ports: list[str]) 
     made = make(cloud.member, parent, carried(red, 10))
     assert made.status == 201
     trunk = made.body["trunk"]
-    assert (trunk["port_id"], trunk["status"], trunk["admin_state_up"]) == (parent, "ACTIVE", True)
+    assert (trunk["port_id"], trunk["status"], trunk["admin_state_up"]) == (parent, "DOWN", True)
     assert trunk["sub_ports"] == [carried(red, 10)]
     assert touched(cloud) == {parent, red}
     path = f"{TRUNKS}/{trunk['id']}"
@@ -120,6 +121,15 @@ def test_a_trunk_goes_with_the_port_that_its_server_takes_along(cloud: ApiCloud,
         store.port.delete([parent], store.port.get(parent).created_at)
     assert refusal(cloud.member.get(path)) == (404, "TrunkNotFound")
     assert cloud.member.get(f"{BASE}/ports/{blue}").body["port"]["device_owner"] == ""
+
+
+def test_a_trunk_is_active_while_packets_pass_at_its_port(cloud: ApiCloud, ports: list[str]) -> None:
+    one, two = (make(cloud.member, parent).body["trunk"]["id"] for parent in ports[:2])
+    with cloud.database.write() as store:
+        store.port.set_status({ports[0]: "ACTIVE"}, datetime(2026, 1, 1, tzinfo=UTC))
+    assert cloud.member.get(f"{TRUNKS}/{one}").body["trunk"]["status"] == "ACTIVE"
+    for status, id in (("ACTIVE", one), ("DOWN", two)):
+        assert [each["id"] for each in cloud.member.get(TRUNKS, status=status).body["trunks"]] == [id]
 
 
 def test_a_port_tells_of_its_trunk(cloud: ApiCloud, ports: list[str]) -> None:

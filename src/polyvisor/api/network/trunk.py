@@ -45,7 +45,7 @@ RULES = [
     Rule(name="remove_subports", check=MEMBER, description="Let a trunk carry ports no longer."),
 ]
 _FILTERS = filters_of("port_id", "admin_state_up", "status")
-_SORTS = ("id", "name", "project_id", "port_id", "admin_state_up", "status", "created_at", "updated_at")
+_SORTS = ("id", "name", "project_id", "port_id", "admin_state_up", "created_at", "updated_at")
 
 
 class WantedSubPort(msgspec.Struct, forbid_unknown_fields=True):

@@ -124,6 +124,11 @@ def test_a_port_is_up_while_it_is_plugged_and_its_routers_ports_are(bed: Bed) ->
     until_up(bed.backend, {"p2": False})
 
 
+def test_a_host_with_a_switch_of_the_backend_s_is_in_reach(bed: Bed) -> None:
+    assert bed.backend.unreached([bed.host]) == {}
+    assert bed.backend.unreached([]) == {}
+
+
 def test_a_port_that_is_brought_about_again_says_again_whether_it_is_up(bed: Bed) -> None:
     """Whoever binds a port calls it down: the backend's last word from before must not be the last."""
     wanted = cloud(port("p2", "n1", 5, ("s1", "10.0.0.5"), binding=bound(bed.host)))

@@ -372,7 +372,7 @@ def test_a_port_says_when_its_host_is_out_of_reach_and_when_it_is_back(
         keeper.turn()
         assert vif_type(database) == "binding_failed"
         steady.now += SWEEP_SECONDS
-    said = "the network ports of servers at kvm-1 are cut off: it is away"
+    said = "network ports are bound to kvm-1, which the network backend does not reach: it is away"
     assert [each.getMessage() for each in caplog.records].count(said) == 1
     assert due(database) == set()
 

@@ -184,7 +184,7 @@ class NetworkKeeper:
         unreached = self._backend.unreached({host for host, _ in bound})
         for host, why in unreached.items():
             if self._unreached.get(host) != why:
-                log.warning("the network ports of servers at %s are cut off: %s", host, why)
+                log.warning("network ports are bound to %s, which the network backend does not reach: %s", host, why)
         reached = {host for host, _ in bound} - unreached.keys()
         self._unreached = {host: why for host, why in {**self._unreached, **unreached}.items() if host not in reached}
         failed = {host for host, said in bound if said == port_reach.PLUGGED and host in unreached}

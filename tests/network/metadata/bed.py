@@ -61,8 +61,12 @@ class Process:
 
     def end(self, how: signal.Signals) -> None:
         """By SIGTERM in order, by SIGKILL in none."""
-        self._process.send_signal(how)
+        self.tell(how)
         self._process.wait(PATIENCE_SECONDS)
+
+    def tell(self, how: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(how)
 
 
 def station(url: str, chassis: TestChassis, log: Path) -> Process:
@@ -164,7 +168,10 @@ class Bed:
 
     def stop(self) -> None:
         """End all."""
-        for each in (*self.stations.values(), self.keeper):
+        processes = (*self.stations.values(), self.keeper)
+        for each in processes:
+            each.tell(signal.SIGTERM)
+        for each in processes:
             each.end(signal.SIGTERM)
         self.database.close()
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from polyvisor.model.errors import Conflict, NotFound
+from polyvisor.model.errors import Conflict, Forbidden, NotFound
 from polyvisor.model.network_intent import Unit
 from polyvisor.model.qos_policy import QosPolicy, QosRule
 from polyvisor.model.rbac_policy import AS_SHARED, EVERYBODY
@@ -94,6 +94,20 @@ class QosPolicies(StandardNoun[QosPolicy]):
                 kind="QosPolicyInUse",
             )
         self._store.rbac_policy.forget([record.id], action=AS_SHARED, target=EVERYBODY)
+
+    def refuse_removal(self, id: str | None, instead: str | None, viewer: str | None) -> None:
+        """Raise Forbidden where one who does not see a policy would replace it: what an administrator has put a network
+        or a port under is not its project's to take away. One statement where there is a change, else none."""
+        if id is None or id == instead or viewer is None:
+            return
+        try:
+            self.get(id, viewer=viewer)
+        except NotFound:
+            raise Forbidden(
+                f"Failed to remove provided policy {id} because you are not authorized: it is another project's, and "
+                "not shared.",
+                kind="PolicyRemoveAuthorizationError",
+            ) from None
 
     def users(self, id: str) -> set[str]:
         """The projects whose ports or networks are under a policy. One statement."""

@@ -171,3 +171,17 @@ def test_who_makes_no_rules_is_told_so_of_any_policy(cloud: ApiCloud) -> None:
     assert cloud.member.post(path, rule).status == 403
     assert cloud.caller("demo", "manager").post(path, rule).status == 404
     assert cloud.admin.post(path, rule).status == 201
+
+
+def test_a_project_does_not_take_away_what_an_administrator_put_it_under(cloud: ApiCloud) -> None:
+    policy = cloud.admin.post(f"{BASE}/qos/policies", {"policy": {"name": "q"}}).body["policy"]["id"]
+    network = cloud.member.post(f"{BASE}/networks", {"network": {}}).body["network"]["id"]
+    port = cloud.member.post(f"{BASE}/ports", {"port": {"network_id": network}}).body["port"]["id"]
+    for noun, path in (("network", f"{BASE}/networks/{network}"), ("port", f"{BASE}/ports/{port}")):
+        assert cloud.admin.put(path, {noun: {"qos_policy_id": policy}}).status == 200
+        refused = cloud.member.put(path, {noun: {"qos_policy_id": None}})
+        assert (refused.status, refused.body["NeutronError"]["type"]) == (403, "PolicyRemoveAuthorizationError")
+        assert cloud.member.put(path, {noun: {"name": "still"}}).body[noun]["qos_policy_id"] == policy
+    assert cloud.admin.put(f"{BASE}/qos/policies/{policy}", {"policy": {"shared": True}}).status == 200
+    for noun, path in (("network", f"{BASE}/networks/{network}"), ("port", f"{BASE}/ports/{port}")):
+        assert cloud.member.put(path, {noun: {"qos_policy_id": None}}).body[noun]["qos_policy_id"] is None

@@ -236,6 +236,8 @@ def update(call: Call) -> Reply:
     values = given(call.body)
     truths(values, *_TRUTHS)
     _check(call, values)
+    if "qos_policy_id" in values:
+        call.store.qos_policy.refuse_removal(record.qos_policy_id, values["qos_policy_id"], call.owner)
     if "mtu" in values:
         values["mtu"] = number(values["mtu"], "mtu", 1, 65_535)
         check_mtu(values["mtu"], largest_mtu(record.segments, call.part(NetworkSettings)))

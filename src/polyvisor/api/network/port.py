@@ -146,6 +146,8 @@ def update(call: Call) -> Reply:
     check_revision(call, record)
     values = given(call.body)
     convert(call, values, record.binding)
+    if "qos_policy_id" in values:
+        call.store.qos_policy.refuse_removal(record.qos_policy_id, values["qos_policy_id"], call.owner)
     if values.get("mac_address", "") is None:
         del values["mac_address"]
     return Reply(200, {"port": view(call, call.store.port.change(record, values, call.now))})

@@ -5,6 +5,7 @@ import logging
 import subprocess
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -35,6 +36,8 @@ class OpenVSwitchPlugs:
         # It ends with us, however we end.
         monitor = ["setpriv", "--pdeathsig", "TERM", "ovsdb-client", "--format=json", "monitor"]
         self._command = [*monitor, database or _STANDARD, "Open_vSwitch", "Interface", "external_ids"]
+        kind, _, path = (database or _STANDARD).partition(":")
+        self._socket = Path(path) if kind == "unix" else None
         self._changed: Callable[[], None] = lambda: None
         self._ending = threading.Event()
         self._lock = threading.Lock()
@@ -58,7 +61,8 @@ class OpenVSwitchPlugs:
     def _loop(self) -> None:
         while not self._ending.is_set():
             try:
-                self._listen()
+                if self._socket is None or self._socket.exists():  # this host may have no switch at all
+                    self._listen()
             except OSError as error:
                 log.info("plugged cards are not heard of, only looked for: %s", error)
             self._ending.wait(PAUSE_SECONDS)

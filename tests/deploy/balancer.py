@@ -42,6 +42,12 @@ class Balancer:
             ("/run/haproxy/admin.sock", str(folder / "admin.sock")),
             ("  user haproxy\n  group haproxy\n", ""),
             ("log /dev/log local0", "log stdout format raw local0"),
+            # One that is dead or about to stop is known at once; one that is slow, as all are here, is given its time.
+            ("timeout connect 3s", "timeout connect 60s\n  timeout check 60s"),
+            (
+                "check inter 1s fastinter 500ms downinter 1s fall 2 ",
+                "check inter 3s fastinter 500ms downinter 1s fall 4 ",
+            ),
         ):
             assert old in text, f"{FILE} has no {old!r} any more"
             text = text.replace(old, new)

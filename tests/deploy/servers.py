@@ -25,7 +25,7 @@ tls_key = "{key}"
 [api]
 public_url = "{url}"
 behind_proxy = true
-drain_seconds = 3.0
+drain_seconds = 600.0
 
 [image]
 directory = "{folder}/images"

@@ -61,6 +61,7 @@ def test_the_tutorial_leads_to_a_server_on_the_second_machines_hosts(machine: Bo
         return all(main_pid(machine, unit) != pid and active(machine, unit) for unit, pid in killed.items())
 
     wait_for(started_again, PATIENCE_SECONDS, lambda: "they are not started again")
+    wait_for(hosts_up, PATIENCE_SECONDS, lambda: "the hosts do not come up again")
     image = tmp_path / "image.raw"
     image.write_bytes(bytes(1024**2))
     openstack(machine, tmp_path, "image", "create", "--disk-format", "raw", "--file", str(image), "small")

@@ -53,6 +53,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Two servers, a database with its standby, three agents; clocks that can be made to jump."""
     folder = tmp_path_factory.mktemp("ha")
     with ExitStack() as stack:
+        # So small a cloud is soon loaded, and its users soon meet a server's absence.
+        shorter = stack.enter_context(pytest.MonkeyPatch.context())
+        shorter.setattr(story, "LOADED_SECONDS", 1.5)
+        shorter.setattr(faults, "OUTAGE_SECONDS", 3.0)
         network = stack.enter_context(Network(*SERVERS, *DATABASES, *ACTIVE_AND_STANDBY, ALONE))
         databases = stack.enter_context(Databases(network, DATABASES))
         hypervisors = SimulatedHypervisors(folder)

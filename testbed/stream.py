@@ -13,6 +13,8 @@ from testbed.process import wait_for
 EVERY_SECONDS = 0.02
 PATIENCE_SECONDS = 60.0
 _PORT = 5001
+_RECEIVE_BUFFER_FORCE, _RECEIVE_BYTES = 33, 4_000_000
+"""SO_RCVBUFFORCE of socket(7), which Python does not name."""
 
 
 class Stream:
@@ -22,6 +24,8 @@ class Stream:
         self._target = (address, _PORT)
         self._out = within(sender.namespace, _datagrams)
         self._in = within(receiver.namespace, _datagrams)
+        # What arrives while this process has to wait for its turn is not lost.
+        self._in.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER_FORCE, _RECEIVE_BYTES)
         self._in.bind(self._target)
         self._in.settimeout(0.2)
         self._sent, self._arrived = 0, set[int]()

@@ -103,6 +103,8 @@ def test_what_is_shared_cannot_be_found_for_a_change(cloud: ApiCloud) -> None:
     assert cloud.other.get(path).status == 200
     refused(cloud.other.put(path, {"address_group": {"name": "mine"}}), 404, "AddressGroupNotFound")
     refused(cloud.reader.put(path, {"address_group": {"name": "mine"}}), 403, "PolicyNotAuthorized")
+    make(cloud.admin, "rbac_policy", **opened(cloud, made["id"], object_type="address_group", target_tenant="*"))
+    refused(cloud.other.put(path, {"address_group": {"name": "mine"}}), 403, "PolicyNotAuthorized")
 
 
 def test_an_address_scope_stays_open_to_those_who_have_pools_in_it(cloud: ApiCloud) -> None:

@@ -15,6 +15,7 @@ from polyvisor.api.network.fields import given, invalid, truth
 from polyvisor.model.errors import Forbidden, Invalid, PreconditionFailed
 from polyvisor.model.network_list import NetworkList
 from polyvisor.model.network_standard import Standard
+from polyvisor.model.rbac_policy import AS_SHARED, EVERYBODY
 from polyvisor.store.network_standard import TAG_FILTERS, StandardNoun
 
 R = TypeVar("R", bound=Standard)
@@ -161,13 +162,15 @@ def for_change(call: Call, noun: StandardNoun[R], rule: str) -> R:
     """The record of the path, to be changed or deleted by its project. Raises NotFound, Forbidden, and
     PreconditionFailed where the caller means another revision of it.
 
-    What is another project's cannot be found for a change, as in Neutron, although it may be seen where it is shared.
+    What is another project's, and not shared with everybody, cannot be found for a change, as in Neutron, although it
+    may be seen by a project that it is shared with.
     """
     record = noun.get(call.path["id"], viewer=call.owner)
     try:
         call.require(rule, {"project_id": record.project_id})
     except Forbidden:
-        if record.project_id == call.project_id:
+        shared = noun.object_type is not None and EVERYBODY in call.store.rbac_policy.targets(record.id, AS_SHARED)
+        if shared or record.project_id == call.project_id:
             raise
         raise noun.not_found(record.id) from None
     check_revision(call, record)

@@ -22,8 +22,8 @@ _DOMAINS = {"user_domain_name": "Default", "project_domain_name": "Default"}
 
 
 def devstack(cloud: RunningCloud, folder: Path, volumes_url: str) -> None:
-    """Make what openstacksdk's functional tests expect of DevStack: flavors, an image, a volume service's address, an
-    external network, and a pool for automatic ones."""
+    """Make what openstacksdk's functional tests expect of DevStack: flavors, an image, a volume service's address and
+    an external network."""
     admin = cloud.sdk(ADMIN)
     for flavor in admin.compute.flavors():
         if flavor.name not in DEVSTACK_FLAVORS:  # its tests count them
@@ -31,9 +31,6 @@ def devstack(cloud: RunningCloud, folder: Path, volumes_url: str) -> None:
     public_image(admin, "cirros-0.6.3-x86_64-disk", folder)
     outside = admin.network.create_network(name="public", is_router_external=True, is_default=True)
     admin.network.create_subnet(network_id=outside.id, ip_version=4, cidr="203.0.113.0/24", enable_dhcp=False)
-    admin.network.create_subnet_pool(
-        name="private", prefixes=["10.200.0.0/16"], default_prefix_length=26, is_default=True, is_shared=True
-    )
     volumes = admin.identity.create_service(type="block-storage", name="volumes")
     admin.identity.create_endpoint(
         service_id=volumes.id, interface="public", region_id="RegionOne", url=f"{volumes_url}/v3"
@@ -132,12 +129,22 @@ class _VersionOnly(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def tempest(cloud: RunningCloud, folder: Path) -> dict[str, str]:
-    """Write Tempest's configuration for this cloud; returns its environment."""
+def neutron_tempest_plugin(cloud: RunningCloud, folder: Path) -> dict[str, str]:
+    """Write Tempest's configuration for the tests of its plugin for Neutron, which make their networks themselves."""
+    return tempest(
+        cloud,
+        folder,
+        auth={"create_isolated_networks": False},
+        neutron_plugin_options={"available_type_drivers": "geneve,vlan,flat", "create_shared_resources": True},
+    )
+
+
+def tempest(cloud: RunningCloud, folder: Path, **more: dict[str, object]) -> dict[str, str]:
+    """Write Tempest's configuration for this cloud, with `more` by its sections; returns its environment."""
     admin = cloud.sdk(ADMIN)
     auth = json.loads(cloud.clouds_file.read_text().partition("\n")[2])["clouds"][ADMIN]["auth"]
     images = [public_image(admin, name, folder, "raw") for name in ("tempest", "tempest-alt")]
-    outside = admin.network.create_network(name="public", is_router_external=True)
+    outside = admin.network.create_network(name="public", is_router_external=True, is_default=True)
     admin.network.create_subnet(network_id=outside.id, ip_version=4, cidr="203.0.113.0/24", enable_dhcp=False)
     sections: dict[str, dict[str, object]] = {
         "DEFAULT": {"log_dir": folder, "use_stderr": False},
@@ -197,6 +204,8 @@ def tempest(cloud: RunningCloud, folder: Path) -> dict[str, str]:
             "personality": False,
         },
     }
+    for section, values in more.items():
+        sections[section] = sections.get(section, {}) | values
     lines = [
         line
         for section, values in sections.items()

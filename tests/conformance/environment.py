@@ -49,7 +49,14 @@ def _run(*command: str) -> None:
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
-def run_tests(root: str, ids: list[str], folder: Path, environment: dict[str, str]) -> dict[str, dict[str, Any]]:
+def run_tests(
+    root: str,
+    ids: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    *,
+    timeout_seconds: float = RUN_TIMEOUT_SECONDS,
+) -> dict[str, dict[str, Any]]:
     """Run the tests of a package by their ids (all of them for none), in a folder; returns what became of each."""
     wanted, results = folder / "ids", folder / "results"
     wanted.write_text("\n".join(ids))
@@ -63,7 +70,7 @@ def run_tests(root: str, ids: list[str], folder: Path, environment: dict[str, st
             stdout=output,
             stderr=output,
             check=True,
-            timeout=RUN_TIMEOUT_SECONDS,
+            timeout=timeout_seconds,
         )
     rows = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
     return {row["id"].partition("[")[0]: row for row in rows}

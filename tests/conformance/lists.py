@@ -10,6 +10,11 @@ def passing(project: str) -> list[str]:
     return [line for line in _lines(HERE / project / "passing.txt") if not line.startswith("#")]
 
 
+def often(project: str) -> list[str]:
+    """Ids of those that must pass and are run with every test run; the rest of them takes too long for that."""
+    return [line for line in _lines(HERE / project / "often.txt") if not line.startswith("#")]
+
+
 def others(project: str) -> dict[str, list[str]]:
     """Ids of the others, by reason: a line that begins with `#` is the reason of those below it."""
     found: dict[str, list[str]] = {}

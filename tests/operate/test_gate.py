@@ -16,6 +16,7 @@ from polyvisor.model.errors import Conflict, PolyvisorError, Unauthorized
 from polyvisor.model.link import Beat, Exchange, Held, Inventory, Lease, PlaceState, Report, Role
 from polyvisor.model.operation import Operation, OperationState
 from polyvisor.model.order import HostForgetImages
+from polyvisor.operate import round
 from polyvisor.operate.engine import LEASE_SECONDS
 from polyvisor.operate.gate import Gate
 from polyvisor.operate.holding import BEAT_SECONDS, HOLD_SECONDS
@@ -105,6 +106,21 @@ def test_one_of_two_is_active_and_the_other_takes_over_when_it_falls_silent(bed:
     assert bed.role(two, "vc") is Role.ACTIVE
     assert bed.role(one, "vc") is Role.STANDBY, "the one before gets nothing back"
     assert HOLD_SECONDS + BEAT_SECONDS < 15
+
+
+def test_where_many_ask_at_once_each_is_given_its_share(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transaction hands out so many steps: beats wait for its end."""
+    monkeypatch.setattr(round, "_MOST_LEASES", 6)
+    names = ("a", "b", "c")
+    parties = [bed.agent(name, name) for name in names]
+    for party, name in zip(parties, names, strict=True):
+        bed.beat(party, name)
+        for _ in range(4):
+            bed.step(name)
+    asked = [(party, Exchange(places=(name,), most=8)) for party, name in zip(parties, names, strict=True)]
+    for _ in range(2):
+        assert [len(answer) for answer in bed.gate.answer(asked) if isinstance(answer, list)] == [2, 2, 2]
+    assert [len(answer) for answer in bed.gate.answer(asked) if isinstance(answer, list)] == [0, 0, 0]
 
 
 def test_a_holder_that_was_late_goes_on_where_nobody_has_taken_over(bed: Bed) -> None:

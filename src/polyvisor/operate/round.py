@@ -21,6 +21,8 @@ _HEALTHY_FOR = timedelta(seconds=3 * holding.BEAT_SECONDS)
 _NOTED_EVERY = timedelta(seconds=2 * holding.BEAT_SECONDS)
 _MOST_TROUBLE = 1000
 _MOST_PROGRESS_OF = 255
+_MOST_LEASES = 1024
+"""So many steps are handed out in one transaction, in equal shares. Who can take more asks again: others wait less."""
 _Beats = list[tuple[int, Party, Beat]]
 
 
@@ -213,8 +215,9 @@ class Round:
         return stopped
 
     def _exchange(self, exchanges: list[tuple[int, Party, Exchange]]) -> None:
+        share = max(1, _MOST_LEASES // max(1, sum(asked.most > 0 for _, _, asked in exchanges)))
         asks = [
-            Ask(owner=party.owner, places=self._held(party, asked), reports=asked.reports, most=asked.most)
+            Ask(owner=party.owner, places=self._held(party, asked), reports=asked.reports, most=min(asked.most, share))
             for _, party, asked in exchanges
         ]
         again = self._handed_over_again(asks, [asked for _, _, asked in exchanges])

@@ -17,8 +17,8 @@ OWNER = "polyvisor_owner"
 KERNEL, USERSPACE = "system", "netdev"
 _TRIAL = "pv-trial"
 _BEFORE_CLEAR_MILLISECONDS = 1000
-"""How long an ovn-controller that starts learns what flows there are to be before it clears those that it finds: else
-guests may lose packets after a crash."""
+"""How long an ovn-controller that starts finds out what flows there are to be before it clears those that are: with
+many of them guests would lose packets after a crash."""
 _OURS = (
     "ovn-remote",
     "ovn-encap-type",

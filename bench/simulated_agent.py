@@ -1,6 +1,7 @@
 """A thousand agents in one process: what each says and how often is as a real one's; what it serves is nothing."""
 
 import asyncio
+import math
 import random
 import ssl
 import time
@@ -18,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from polyvisor.agent.join import Offered
 from polyvisor.agent.link import BEAT_READ_SECONDS
-from polyvisor.operate.holding import BEAT_SECONDS, HELD_SECONDS
+from polyvisor.operate.holding import BEAT_SECONDS
 
 WAIT_SECONDS = 25.0
 INVENTORY_SECONDS = 10.0
@@ -89,7 +90,7 @@ class SimulatedAgent:
         self.name, self._began, self._ended = name, began, ended
         self._session = str(uuid.uuid4())
         self._epoch = 0
-        self._held_from: float | None = None
+        self._held_until = math.inf
         self.beats: list[float] = []
         """How long each beat took, in seconds."""
         self.beats_late = 0
@@ -146,8 +147,9 @@ class SimulatedAgent:
         now = time.perf_counter()
         self.beats.append(now - began)
         self.beats_late += now - began > BEAT_READ_SECONDS
-        self.holds_run_out += self._held_from is not None and now - self._held_from > HELD_SECONDS
-        self._held_from, self._epoch = began, held["holds"][0]["epoch"]
+        self.holds_run_out += now > self._held_until
+        [hold] = held["holds"]
+        self._held_until, self._epoch = began + hold["lease_seconds"], hold["epoch"]
 
     async def _inventory(self) -> None:
         if not self._epoch:

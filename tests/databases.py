@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import inspect
 
 from polyvisor.store.database import Database
+from polyvisor.store.postgresql import Limits
 from polyvisor.store.tables import metadata
 from testbed.postgres import TestPostgres
 
@@ -15,9 +16,13 @@ KINDS = ("sqlite", "postgresql")
 TEMPLATE = "polyvisor_template"
 
 
+PATIENT = Limits(free_seconds=180, statement_seconds=180, lock_seconds=180, idle_seconds=180, silence_seconds=200)
+"""What PostgreSQL ends otherwise is a process that stands still: in tests, that is the machine, and nobody's fault."""
+
+
 def with_tables(url: str) -> Database:
-    """The database with the program's tables in it."""
-    database = Database(url)
+    """The database with the program's tables in it, and with patience."""
+    database = Database(url, PATIENT)
     if not inspect(database.engine).has_table("server"):
         metadata.create_all(database.engine)
         _begin(database)

@@ -16,11 +16,12 @@ from tests.api.cloud import ApiCloud
 from tests.api.compute import estate
 from tests.api.compute.test_server import IMAGE
 from tests.api.identity.conftest import CHEAP
+from tests.databases import PATIENT
 
 
 @pytest.fixture
 def database(postgresql_url: str) -> Iterator[Database]:
-    made = Database(postgresql_url)
+    made = Database(postgresql_url, PATIENT)
     yield made
     made.close()
 

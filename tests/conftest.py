@@ -10,6 +10,7 @@ from tests import databases
 from tests.groups import (  # noqa: F401 - hooks of pytest's
     pytest_collection_modifyitems,
     pytest_configure_node,
+    pytest_unconfigure,
     pytest_xdist_make_scheduler,
 )
 

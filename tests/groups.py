@@ -45,7 +45,14 @@ def _file(config: pytest.Config) -> Path:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell each process where to write."""
-    node.workerinput[_FILE] = str(_file(node.config))
+    if node.config.getoption("dist") == "loadgroup":
+        node.workerinput[_FILE] = str(_file(node.config))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what was not read, for nothing came to be run."""
+    if (known := getattr(config, f"_{_FILE}", None)) is not None:
+        Path(known).unlink(missing_ok=True)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CONFTEST = """
-from tests.groups import pytest_collection_modifyitems, pytest_configure_node, pytest_xdist_make_scheduler
+from tests.groups import *
 """
 TESTS = """
 import os, time
@@ -30,11 +30,13 @@ def test_a_group_has_one_process_and_a_test_can_be_asked_for_by_its_id(tmp_path:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "temporary").mkdir()
 
     def run(*words: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words], cwd=tmp_path, text=True,
-            capture_output=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -47,3 +49,5 @@ def test_a_group_has_one_process_and_a_test_can_be_asked_for_by_its_id(tmp_path:
     assert [len(processes[group]) for group in ("one", "two", "three")] == [1, 1, 1]
     assert len(set.union(*processes.values())) == 2
     assert "1 passed" in run("test_it.py::test_it[one-0]")
+    assert "1 passed" in run("-n", "1", "test_it.py::test_it[one-0]")
+    assert list((tmp_path / "temporary").glob("pv-groups*")) == []

@@ -36,7 +36,7 @@ lint: setup ## Check style, types and the direction of imports
 test: lint ## Check everything: lint, then every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(TESTS) $(if $(AGAIN),|| setup/try-again $$? $(AGAIN))
 
-demo: setup ## Bring up the cloud, boot a server on KVM and one on vSphere, show them, remove all (KEEP=1 leaves it running)
+demo: setup ## Bring up the cloud, put a server on KVM and one on vSphere on one network, show them, remove all (KEEP=1 leaves it running)
 	$(BIN)/python -m demo $(if $(KEEP),--keep)
 
 ha: setup ## Kill, stop and cut off every part of a whole cloud under load, and compare its books (SEED=7, MINUTES=60)

@@ -12,7 +12,7 @@ from demo import network, story
 from demo.beds import Beds
 from demo.cloud import Cloud
 from demo.ground import Ground
-from demo.leftovers import everything, expect_all_ended, expect_nothing_left
+from demo.leftovers import count, everything, expect_all_ended, expect_nothing_left
 from demo.terminal import DemoFailed, Terminal
 
 
@@ -68,6 +68,7 @@ def _show(terminal: Terminal, beds: Beds, cloud: Cloud, *, keep: bool) -> None:
     story.boot_anywhere(terminal)
     if keep:
         _keep(terminal, cloud)
+    count(terminal, beds, before)
     story.delete_everything(terminal)
     expect_nothing_left(terminal, beds, before)
 
@@ -87,6 +88,7 @@ def _show_networks(terminal: Terminal, beds: Beds, ground: Ground, cloud: Cloud,
         logins = [f"  {ground.ssh(address)}  # {name}" for name, address in floating.items()]
         _keep(terminal, cloud, *logins, f"  {ground.show_rows}")
     network.close_again(terminal, ground, floating, rule)
+    count(terminal, beds, before)
     story.delete_everything(terminal)
     network.remove(terminal, floating)
     expect_nothing_left(terminal, beds, before)

@@ -1,5 +1,6 @@
 """Where the demonstration's networks are: namespaces with no Open vSwitch in them yet, and an outside to come from."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -68,8 +69,8 @@ class Ground:
         return f"ovn-nbctl --db={self._northbound} show"
 
     def everything(self) -> set[str]:
-        """Rows of OVN, ports of Open vSwitch, and network cards, one name for each thing."""
-        return self._rows() | self._ports() | self._cards()
+        """Rows of OVN, ports of Open vSwitch, cards and namespaces: "KIND: NAME" for each thing."""
+        return self._rows() | self._ports() | self._cards() | self._namespaces()
 
     def _rows(self) -> set[str]:
         """Of all tables of the northbound database."""
@@ -80,13 +81,29 @@ class Ground:
     def _ports(self) -> set[str]:
         bridges = self.machine.run("ovs-vsctl", "list-br").split()
         found = {each: self.machine.run("ovs-vsctl", "list-ports", each).split() for each in bridges}
-        return {f"port {port} of the bridge {bridge}" for bridge, ports in found.items() for port in ports}
+        return {f"port of Open vSwitch: {port} of {bridge}" for bridge, ports in found.items() for port in ports}
 
     def _cards(self) -> set[str]:
         """Guests' own, and the outer ends of those in the namespaces of the metadata service."""
-        return {f"network card {line.split()[0]}" for line in self.machine.run("ip", "-brief", "link").splitlines()}
+        return {f"network card: {line.split()[0]}" for line in self.machine.run("ip", "-brief", "link").splitlines()}
+
+    def _namespaces(self) -> set[str]:
+        """Those of the metadata service: they have no names, and live while the cloud's process holds them open."""
+        pids = self.machine.run("ip", "netns", "pids", self.machine.namespace).split()
+        opened = {link for pid in pids for link in _opened(Path(f"/proc/{pid}/fd")) if link.startswith("net:")}
+        return {f"namespace of the metadata service: {link}" for link in opened}
+
+
+def _opened(folder: Path) -> list[str]:
+    """What a process has open, as links say it; nothing of one that has ended."""
+    found = []
+    with contextlib.suppress(OSError):
+        for each in folder.iterdir():
+            with contextlib.suppress(OSError):
+                found.append(str(each.readlink()))
+    return found
 
 
 def _row(table: str, headings: list[str], row: list[object]) -> str:
     columns = dict(zip(headings, row, strict=True))
-    return f"OVN's {table} {columns['_uuid']} {columns.get('name', '')}".rstrip()
+    return f"row in OVN: {table} {columns['_uuid']} {columns.get('name', '')}".rstrip()

@@ -3,6 +3,7 @@
 import ssl
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import libvirt
@@ -22,16 +23,22 @@ TOP_FOLDER = "polyvisor"
 
 
 def everything(beds: Beds) -> set[str]:
-    """What exists on both hypervisors, on disk and in networks, one name for each thing."""
+    """What exists on both hypervisors, on disk and in networks: "KIND: NAME" for each thing."""
     files = {
-        f"file {path}"
+        f"file: {path}"
         for root in (beds.folder / "cloud" / "kvm", beds.folder / "cloud" / "vsphere", beds.folder / "vcenter")
         for path in root.rglob("*")
         if path.is_file() and INVENTORY not in path.parts and path.name not in BOOKKEEPING
     }
-    processes = {f"process {pid} of VM {vm}" for vm, pid in beds.vcenter.guests().items()}
+    processes = {f"vSphere guest: {vm}, process {pid}" for vm, pid in beds.vcenter.guests().items()}
     networks = beds.ground.everything() if beds.ground else set()
     return _domains(beds) | _vsphere_inventory(beds) | processes | files | networks
+
+
+def count(terminal: Terminal, beds: Beds, before: set[str]) -> None:
+    """Say how many things of each kind there are beyond what was there before."""
+    kinds = Counter(name.partition(": ")[0] for name in everything(beds) - before)
+    terminal.say("For all this there are now:", *(f"{number:6} × {kind}" for kind, number in sorted(kinds.items())))
 
 
 def expect_nothing_left(terminal: Terminal, beds: Beds, before: set[str]) -> None:
@@ -70,7 +77,7 @@ def _names(command_line: Path, folder: Path) -> bool:
 def _domains(beds: Beds) -> set[str]:
     connection = libvirt.open(beds.libvirt_uri)
     try:
-        return {f"libvirt domain {domain.name()}" for domain in connection.listAllDomains()}
+        return {f"libvirt domain: {domain.name()}" for domain in connection.listAllDomains()}
     finally:
         connection.close()
 
@@ -87,6 +94,6 @@ def _vsphere_inventory(beds: Beds) -> set[str]:
         kinds = [vim.VirtualMachine, vim.Folder, vim.dvs.DistributedVirtualPortgroup]
         view = content.viewManager.CreateContainerView(content.rootFolder, kinds, True)
         # The folder that holds all of a cloud's machines stays: administrators grant privileges on it.
-        return {f"vSphere {each._wsdlName} {each.name}" for each in view.view if each.name != TOP_FOLDER}
+        return {f"vSphere {each._wsdlName}: {each.name}" for each in view.view if each.name != TOP_FOLDER}
     finally:
         Disconnect(session)

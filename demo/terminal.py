@@ -12,7 +12,11 @@ from typing import Any, Self
 
 from testbed.openstack_client import Shell
 
-COMMAND_TIMEOUT_SECONDS = 180
+COMMAND_TIMEOUT_SECONDS = 30
+"""For all but `openstack`, which has its own."""
+STOPPED = 124
+"""The status of a command that took longer, as timeout(1) has it."""
+LOOK_SECONDS = 0.5
 ADMIN = "--os-cloud polyvisor-admin"
 """Typed by the administrator; without it by a member of the project."""
 
@@ -100,6 +104,7 @@ class Terminal:
         while not true((done := self._run(command)).stdout):
             if time.monotonic() - start > timeout_seconds:
                 raise DemoFailed(f"`{command}` still answers:\n{done.stdout}{done.stderr}")
+            time.sleep(LOOK_SECONDS)  # guests that boot need the processors, too
         self._print(f"{done.stdout}  (so after {time.monotonic() - start:.1f} s)")
         return done.stdout
 
@@ -108,15 +113,20 @@ class Terminal:
         if words[0] == "openstack":
             answer = self._client.run(words[1:], self._environment)
             return subprocess.CompletedProcess(words, answer.status, answer.stdout, answer.stderr)
-        return subprocess.run(
-            words,
-            check=False,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_TIMEOUT_SECONDS,
-        )
+        try:
+            return subprocess.run(
+                words,
+                check=False,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_TIMEOUT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            # Such as an ssh whose connection was made just before the switch began to drop its packets.
+            ended = f"ended after {COMMAND_TIMEOUT_SECONDS} s without an answer"
+            return subprocess.CompletedProcess(words, STOPPED, "", ended)
 
     def _print(self, text: str, *, bold: bool = False) -> None:
         print(f"\033[1m{text}\033[0m" if bold and self._colors else text, flush=True)

@@ -13,25 +13,29 @@ from testbed.process import wait_for
 PREFIX = "pv-bare-"
 START_TIMEOUT_SECONDS = 180.0
 TIMEOUT_SECONDS = 180
-_PART = "kvm-1"
+HOSTNAME = "kvm-1"
 
 
 class BareMachine:
     """`with BareMachine() as machine: machine.run("ovs-vsctl", "show")`. Needs root.
 
-    It has a network namespace with an address that the real machine reaches, and shares its files, but for
+    It has a name, and a network namespace with an address that the real machine reaches; it shares its files, but for
     /run/openvswitch (which is `openvswitch`), /run/ovn, and what `hidden` names. Every process within ends with the
     block. Raises TimeoutError or ChildProcessError where it does not come up.
     """
 
-    def __init__(self, hidden: Sequence[str] = ()) -> None:
-        """`hidden`: files in whose place there is nothing to be had, such as programs."""
+    def __init__(self, hidden: Sequence[str] = (), hostname: str = HOSTNAME) -> None:
+        """`hidden`: files in whose place there is nothing to be had, such as programs.
+
+        `hostname`: what its libvirt must be called, too, for ports are bound to hosts and chassis are known by name.
+        """
         for directory in owned.leftovers(PREFIX):
             subprocess.run(["rm", "-rf", directory], check=True)
         self.directory = owned.make(PREFIX)
         self.openvswitch = self.directory / "openvswitch"
         self._ovn = self.directory / "ovn"
-        self._network = Network(_PART)
+        self.hostname = hostname
+        self._network = Network(hostname)
         self._hidden = hidden
         self._holder: subprocess.Popen[str] | None = None
 
@@ -55,17 +59,17 @@ class BareMachine:
     @property
     def namespace(self) -> str:
         """Its network namespace, as `ip netns` knows it."""
-        return self._network.namespace(_PART)
+        return self._network.namespace(self.hostname)
 
     @property
     def address(self) -> str:
         """Its IPv4 address."""
-        return self._network.address(_PART)
+        return self._network.address(self.hostname)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line that runs a program within; the process keeps its id through it."""
         assert self._holder is not None, "it is not up"
-        return ["nsenter", f"--target={self._holder.pid}", "--mount", "--net", *arguments]
+        return ["nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--uts", *arguments]
 
     def run(self, *arguments: str) -> str:
         """What a program prints. Raises ChildProcessError."""
@@ -93,7 +97,7 @@ class BareMachine:
             for place, directory in (("/run/openvswitch", self.openvswitch), ("/run/ovn", self._ovn))
         ]
         steps += [f"mount --bind /dev/null {each}" for each in self._hidden]
-        steps += [f"touch {self.directory}/ready", "exec sleep infinity"]
-        command = ["ip", "netns", "exec", self.namespace, "unshare", "--mount", "--propagation", "private"]
+        steps += [f"hostname {self.hostname}", f"touch {self.directory}/ready", "exec sleep infinity"]
+        command = ["ip", "netns", "exec", self.namespace, "unshare", "--mount", "--uts", "--propagation", "private"]
         self._holder = subprocess.Popen([*command, "sh", "-ec", "\n".join(steps)], text=True, start_new_session=True)
         wait_for((self.directory / "ready").exists, START_TIMEOUT_SECONDS, lambda: "its namespaces do not come up")

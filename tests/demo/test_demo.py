@@ -15,6 +15,18 @@ pytestmark = [pytest.mark.timeout(PATIENCE_SECONDS + 60), pytest.mark.xdist_grou
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "demo"]
 SSH = r"^\$ ip netns exec \S+ ssh -F \S+ {address} {command}\n"
+KINDS = {
+    "file",
+    "libvirt domain",
+    "namespace of the metadata service",
+    "network card",
+    "port of Open vSwitch",
+    "row in OVN",
+    "vSphere DistributedVirtualPortgroup",
+    "vSphere Folder",
+    "vSphere VirtualMachine",
+    "vSphere guest",
+}
 PINGED = "3 packets transmitted, 3 packets received, 0% packet loss"
 
 
@@ -62,6 +74,7 @@ def test_a_guest_is_reached_while_the_security_group_lets_it_and_pings_the_other
 
 
 def test_nothing_is_left(printed: str) -> None:
+    assert set(re.findall(r"^ +\d+ × (.+)$", printed, re.MULTILINE)) == KINDS, "what is looked for was there before"
     assert "Nothing of the servers is left in libvirt, in vCenter, or on disk." in printed
     assert "Nothing of the networks is left: no port, no port group, no row in OVN, no namespace." in printed
     assert "Everything that was started has ended: no process, no namespace and no file of it is left." in printed

@@ -5,7 +5,11 @@ import time
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
 
+from polyvisor.api.agent import app
+from polyvisor.model.agent import Party
+from polyvisor.model.link import Inventory
 from tests.api.agent.bed import PATIENCE_SECONDS, Answered, Bed, Caller
 
 
@@ -121,3 +125,42 @@ def test_too_large_a_request_is_refused_before_it_is_read(bed: Bed) -> None:
     stranger = Caller(bed)
     answered = stranger.ask("POST", "/agent/v1/join", b" " * 200_000)
     assert (answered.status, "131072 bytes" in answered.body["error"]) == (413, True)
+
+
+def test_inventories_wait_in_line_and_hold_up_nothing_else(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose turn does not come in time is refused before anything is done for it."""
+    monkeypatch.setattr(app, "INVENTORY_PATIENCE_SECONDS", 0.2)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+    usual, most = bed.gate.inventory, bed.settings.threads // 4
+
+    def slowly(party: Party, found: Inventory) -> None:
+        begun.release()
+        assert go_on.wait(PATIENCE_SECONDS)
+        usual(party, found)
+
+    monkeypatch.setattr(bed.gate, "inventory", slowly)
+    agents = [bed.join(f"kvm{n}", f"kvm{n}") for n in range(most + 1)]
+    answers: list[Answered] = []
+
+    def hand_in(agent: Caller) -> None:
+        found = {"place": agent.name, "epoch": 1, "since": datetime.now(UTC), "hosts": [], "guests": []}
+        answers.append(agent.say("inventory", inventory=found))
+
+    for agent in agents:
+        assert agent.roles(agent.name) == {agent.name: "active"}
+    threads = [threading.Thread(target=hand_in, args=(agent,)) for agent in agents[:most]]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            assert begun.acquire(timeout=PATIENCE_SECONDS)
+        hand_in(agents[most])
+        assert [answered.status for answered in answers] == [503]
+        assert "more to do" in answers[0].body["error"]
+        assert agents[most].say("metadata_ports").status == 200
+        assert agents[most].roles(agents[most].name) == {agents[most].name: "active"}
+    finally:
+        go_on.set()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+    assert [answered.status for answered in answers] == [503, *[200] * most]

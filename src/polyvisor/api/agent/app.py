@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from polyvisor.api.agent import wire
 from polyvisor.api.agent.gate import Gate
-from polyvisor.api.agent.gathering import Gatherer
+from polyvisor.api.agent.gathering import OVERLOADED, Gatherer
 from polyvisor.api.agent.image_bytes import Beyond, open_piece, send_piece
 from polyvisor.api.agent.joining import join, renew
 from polyvisor.api.agent.peer import party, peer
@@ -58,6 +58,8 @@ _STATUS: tuple[tuple[type[PolyvisorError], int], ...] = (
     (Invalid, 400),
 )
 _MOST_OF_STRANGERS = 131_072
+INVENTORY_PATIENCE_SECONDS = 45.0
+"""How long an inventory waits for its turn: less than its agent does, who has a newer one then."""
 _IMAGE = re.compile(r"operations/([0-9A-Za-z-]{1,64})/image\Z")
 _encode = msgspec.json.Encoder().encode
 
@@ -227,8 +229,14 @@ class AgentApp:
             asked = wire.decode(body, wire.InventoryAsked)
             self._gate.inventory(self._party(scope, asked.session), asked.inventory)
 
-        async with self._inventories:
+        try:
+            await asyncio.wait_for(self._inventories.acquire(), INVENTORY_PATIENCE_SECONDS)
+        except TimeoutError:
+            raise Unavailable(OVERLOADED) from None
+        try:
             await self._run(act)
+        finally:
+            self._inventories.release()
         return wire.Done()
 
     async def _glimpse(self, scope: Scope, body: bytes) -> wire.Done:

@@ -121,7 +121,7 @@ class Estate:
             fixed_ips=tuple(FixedIp(subnet_id=uid(network + cidr), ip_address=each) for each in addresses),
             binding=Binding(host=host, vif_type=vif_type), created_at=NOW, updated_at=NOW,
         )  # fmt: skip
-        fields = msgspec.structs.asdict(made)
+        fields = {name: value for name, value in msgspec.structs.asdict(made).items() if name != "trunk"}
         binding = msgspec.structs.asdict(fields.pop("binding"))
         with self.database.write() as store:
             store.connection.execute(insert(port_table).values(**fields, **binding))

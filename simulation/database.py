@@ -43,15 +43,16 @@ class Disk:
             raw.isolation_level = None
             raw.execute("PRAGMA foreign_keys=ON")
 
-        @event.listens_for(self.engine, "begin")
-        def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN")
-
         metadata.create_all(self.engine)
         self.connection = self.engine.connect()
         self.raw: sqlite3.Connection = self.connection.connection.dbapi_connection  # type: ignore[assignment]
         self._empty = sqlite3.connect(":memory:")
         self.raw.backup(self._empty)
+
+    def begun(self) -> Connection:
+        """The one connection, whose next transaction begins now; a listener to that would slow every statement."""
+        self.raw.execute("BEGIN")
+        return self.connection
 
     def keep_as_empty(self) -> None:
         """What is there now is what every history begins with."""
@@ -69,6 +70,8 @@ class Cluster:
         self.hub, self.disk = hub, disk
         self.down = False
         """It is failing over: whatever is under way is lost."""
+        self.clock_off_seconds = 0.0
+        """How far its machine's clock is off."""
         self.full = False
         """Its disk is full: nothing can be written."""
         self.cut_off: set[str] = set()
@@ -124,7 +127,7 @@ class SimulatedDatabase(Database):
         """As the real one."""
         with self._noted():
             self._travel()
-            with self._at_once(), self.cluster.disk.connection.begin():
+            with self._at_once(), self.cluster.disk.begun().begin():
                 yield Store(self.cluster.disk.connection, self.signals)
 
     @contextmanager
@@ -132,7 +135,7 @@ class SimulatedDatabase(Database):
         """As the real one. A server's own write transactions come one after the other."""
         with self._noted(), self._line:
             self._travel()
-            with self._at_once(), self._transaction(self.cluster.disk.connection) as store:
+            with self._at_once(), self._transaction(self.cluster.disk.begun()) as store:
                 yield store
 
     def _commit(self, transaction: RootTransaction) -> None:

@@ -12,6 +12,8 @@ from polyvisor.hypervisor.driver import GuestSpec, HypervisorError, Unreachable
 from polyvisor.hypervisor.permit import ensure_permitted
 from polyvisor.hypervisor.simulated import SimulatedDriver, SimulatedSettings
 from polyvisor.hypervisor.simulated.estate import SimulatedEstate, SimulatedGuest
+from polyvisor.hypervisor.simulated.storage import SimulatedDisk, SimulatedStorage
+from polyvisor.model.host import Datastore
 from polyvisor.model.image import ImageRef
 from polyvisor.model.operation import Operation
 from polyvisor.model.power import Power
@@ -19,7 +21,10 @@ from polyvisor.operate.step_run import StepRun
 from simulation.hub import Hub, Process
 from simulation.standins import START
 
-CHANGING = ("prepare_image", "forget_images", "create", "destroy", "set_power", "shut_down", "reset", "restart")
+CHANGING = (
+    "prepare_image", "forget_images", "create", "destroy", "take_over", "let_go", "set_power", "shut_down", "reset",
+    "restart",
+)  # fmt: skip
 """The calls whose effect stays: these are what fencing is about."""
 
 
@@ -62,6 +67,42 @@ class MemoryEstate(SimulatedEstate):
         """Nothing to close."""
 
 
+class MemoryStorage(SimulatedStorage):
+    """The storage that hosts share, without files."""
+
+    def __init__(self) -> None:
+        self.disks: dict[str, SimulatedDisk] = {}
+        self._marks: frozenset[str] = frozenset()
+
+    def find(self, server_id: str) -> SimulatedDisk | None:
+        """The disks of a server."""
+        return self.disks.get(server_id)
+
+    def remove(self, server_id: str, hosts: frozenset[str]) -> None:
+        """As the real one."""
+        disk = self.disks.get(server_id)
+        if disk is not None and disk.host in hosts:
+            del self.disks[server_id]
+
+    def _write(self, server_id: str, disk: SimulatedDisk) -> None:
+        self.disks[server_id] = disk
+
+    def marked(self, datastore: Datastore, host: str) -> Datastore:
+        """With the names of the hosts that have looked at it, this one's too."""
+        self._marks |= {host}
+        return msgspec.structs.replace(datastore, id="shared", marks=self._marks)
+
+
+class _Driver(SimulatedDriver):
+    """The simulated driver, for storage in memory."""
+
+    def _datastore(self, host: str) -> Datastore:
+        storage, self.storage = self.storage, None
+        found = super()._datastore(host)
+        self.storage = storage
+        return storage.marked(found, host) if isinstance(storage, MemoryStorage) else found
+
+
 class Effect(msgspec.Struct, frozen=True):
     """Something that was changed at a hypervisor."""
 
@@ -81,8 +122,9 @@ class Effect(msgspec.Struct, frozen=True):
 class Hypervisor:
     """What one place is: its hosts' estate, and how it treats those who call."""
 
-    def __init__(self, hub: Hub, place: str, settings: SimulatedSettings) -> None:
-        self.hub, self.place, self.settings = hub, place, settings
+    def __init__(self, hub: Hub, place: str, settings: SimulatedSettings, storage: MemoryStorage | None) -> None:
+        """`storage`: where its guests' disks lie, when other places reach it too."""
+        self.hub, self.place, self.settings, self.storage = hub, place, settings, storage
         self.estate = MemoryEstate()
         self.on = True
         """Off = the machine has no power: nobody answers, and its guests do not run."""
@@ -127,11 +169,12 @@ class Connection:
     ) -> None:
         self.place = hypervisor.place
         self.hypervisor, self.process, self._moment, self.epoch = hypervisor, process, moment, epoch
-        self._driver = SimulatedDriver(
+        self._driver = _Driver(
             hypervisor.place, hypervisor.settings, None, clock=hypervisor.seconds, sleep=lambda seconds: None
         )
         self._driver.estate.close()
         self._driver.estate = hypervisor.estate
+        self._driver.storage = hypervisor.storage
 
     def close(self) -> None:
         """Nothing to close."""
@@ -207,8 +250,8 @@ def _step_at_work() -> Operation | None:
 
 def _subject(name: str, args: tuple[Any, ...]) -> str:
     """The server (or image, or host) that a call is about; empty where it is about none."""
-    if name == "create":
-        spec: GuestSpec = args[2]
+    if name in ("create", "take_over"):
+        spec: GuestSpec = args[2 if name == "create" else 1]
         return spec.server_id
     if name == "prepare_image":
         image: ImageRef = args[1]

@@ -403,6 +403,16 @@ def _clock_jump(strikes: Strikes, fault: Fault) -> bool:
     )
 
 
+def _database_clock(strikes: Strikes, fault: Fault) -> bool:
+    """The clock of the database's machine jumps by an hour, and is set right again later."""
+    cluster = strikes.world.cluster
+    seconds = AN_HOUR_SECONDS if fault.other % 2 else -AN_HOUR_SECONDS
+    return strikes.for_a_while(
+        fault, "database", f"its clock jumps by {seconds:+.0f} s",
+        lambda: setattr(cluster, "clock_off_seconds", seconds), lambda: setattr(cluster, "clock_off_seconds", 0.0),
+    )  # fmt: skip
+
+
 def _pick(among: list[T] | tuple[T, ...], number: int) -> T:
     return among[number % len(among)]
 
@@ -430,5 +440,6 @@ KINDS: dict[str, Callable[[Strikes, Fault], bool]] = {
     "host loses power": _power_cut,
     "host falls silent": _silent,
     "clock jumps": _clock_jump,
+    "database clock jumps": _database_clock,
 }
 """Every kind of fault."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import create_engine
 
 from polyvisor.model.operation import OperationState
+from polyvisor.operate import host_drain
 from polyvisor.operate.definition import Operation as Definition
 from polyvisor.operate.kinds import KINDS
 from polyvisor.operate.link import LinkDown
@@ -24,8 +24,8 @@ from simulation.faults import duration
 from simulation.hub import Killed, OutOfTime
 from simulation.invariants import Violated
 from simulation.network import NoAnswer
-from simulation.standins import START
 from simulation.trace import Trace
+from simulation.users import end_drain
 from simulation.world import COMPUTE, Plan, World, prepare
 
 MOST_EVENTS = 100_000
@@ -33,6 +33,8 @@ LOOK_SECONDS = 4.0
 PATIENCE_SECONDS = 2400.0
 """Within so much virtual time after the last fault everything has to be as it should."""
 LINGER_SECONDS = 60.0
+DRAIN_SECONDS = 45.0
+"""How long after the last fault drains may still move servers."""
 _FINAL = ("surprise", "journal", "strangers", "elsewhere")
 """What does not get better by waiting."""
 _FORESEEN = (Lost, MaybeCommitted, NoAnswer, LinkDown, Killed)
@@ -100,6 +102,8 @@ def _run(world: World) -> Outcome:
             lingered = not plan.linger
             while watch.violation is None:
                 hub.run(hub.now + LOOK_SECONDS, lambda: watch.violation is not None, MOST_EVENTS)
+                if hub.now > deadline - PATIENCE_SECONDS + DRAIN_SECONDS:
+                    _end_drains(world)
                 wrong = [] if watch.violation else _look(world)
                 final = any(each.invariant in _FINAL for each in wrong)
                 if watch.violation or (wrong and (hub.now > deadline or final)):
@@ -124,13 +128,24 @@ def _run(world: World) -> Outcome:
     )  # fmt: skip
 
 
+def _end_drains(world: World) -> None:
+    """The operator gives up drains: servers for which there is no room elsewhere would be waited for for ever."""
+    with world.cluster.disk.begun().begin():
+        store = Store(world.cluster.disk.connection, world.no_signals)
+        drained = {host_drain.target(name): name for name in world.host_names}
+        for row in store.operation.under_way(("host.drain",)):
+            if not row.cancelled:
+                end_drain(store, drained[row.target_id], world.time())
+                world.say("operator", "stops the drain %s", row.id[:8])
+
+
 def _look(world: World) -> list[Violated]:
     """What is wrong now, once nothing is under way; the operator takes stuck operations up again."""
     if world.watch.unfinished():
-        with world.cluster.disk.connection.begin():
+        with world.cluster.disk.begun().begin():
             store = Store(world.cluster.disk.connection, world.no_signals)
             for row in store.operation.list(states=(OperationState.STUCK,), limit=100):
-                retry(store, row.id, datetime.fromtimestamp(START + world.hub.now, UTC))
+                retry(store, row.id, world.time())
                 world.say("operator", "retries %s", row.id[:8])
     return world.watch.in_the_end()
 

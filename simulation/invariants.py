@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from polyvisor.model.operation import UNFINISHED, Operation, OperationState
@@ -12,7 +14,6 @@ from polyvisor.operate.engine import LEASE_SECONDS
 from polyvisor.operate.kinds import KINDS
 from polyvisor.store.store import Store
 from simulation.estate import Effect
-from simulation.standins import START
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -30,6 +31,7 @@ INVARIANTS = {
     "one holder": "By the processes' own clocks, a place is held by one of them at most.",
     "one caller": "No two calls change one guest at once.",
     "elsewhere": "An evacuation brings a server up on another host than the one it leaves.",
+    "drained": "When a drain has ended, no server is on its host any more.",
     "one guest": "A server has one running guest at most, over all hosts.",
     "journal": "Steps are done in their order, and undone in reverse where their operation failed.",
     "surprise": "No error occurs that nobody has foreseen, and no thread dies.",
@@ -37,6 +39,7 @@ INVARIANTS = {
     "as asked": "Every server is as it was asked to be, or in ERROR with a reason.",
     "nothing lost": "What was answered with success has happened, and nothing that nobody asked for.",
     "guests": "There is a guest for each server that should have one, where the record says, and none beside them.",
+    "disks": "On shared storage are the disks of the servers that are there, each its host's, and none beside them.",
     "claims": "There is a claim for each server that has a host, on that host, and none beside them.",
     "strangers": "A guest that the database has never known is left alone.",
     "images": "No host keeps a copy of an image that is no more.",
@@ -53,6 +56,7 @@ _STRANGERS = """
 SELECT o.id, o.lease_owner, p.name, p.holder FROM operation o JOIN place p ON p.name = o.place
 WHERE o.state IN ('running', 'unwinding') AND o.lease_owner NOT IN ('', 'lost', p.holder)
 """
+_DRAINS = "SELECT id, args FROM operation WHERE kind = 'host.drain' AND state = 'done'"
 _SLACK_SECONDS = 1.0
 _LATE = (
     "double messages",
@@ -105,6 +109,7 @@ class Watch:
         self._seen_changes = -1
         self._counters: dict[str, int] = {}
         self._epochs: dict[str, int] = {}
+        self._drained: set[str] = set()
         self._calls: dict[tuple[str, str], Any] = {}
         self._room = {
             name: (size.vcpus, size.memory_mib, size.disk_gib)
@@ -135,7 +140,17 @@ class Watch:
             self._grows("hold", place, epoch)
         for id, owner, place, holder in self._raw.execute(_STRANGERS):
             self.fail("takeover", f"{owner} has a step of {id} at {place} leased, which {holder} holds")
-        self.checked += 6
+        self._drains()
+        self.checked += 7
+
+    def _drains(self) -> None:
+        for id, args in self._raw.execute(_DRAINS).fetchall():
+            if id not in self._drained:
+                self._drained.add(id)
+                host = json.loads(args)["host"]
+                left = self._raw.execute("SELECT id FROM server WHERE host = ? AND deleted_at IS NULL", (host,))
+                for (server,) in left.fetchall():
+                    self.fail("drained", f"the drain of {host} has ended, and {server} is there")
 
     def _grows(self, what: str, name: str, value: int) -> None:
         key = f"{what} {name}"
@@ -171,10 +186,10 @@ class Watch:
 
     # At every answer to an agent
 
-    def beaten(self, owner: str, running: Collection[str], sent_at: float) -> None:
+    def beaten(self, owner: str, running: Collection[str], sent_at: datetime) -> None:
         """A beat was answered: the process's steps are safe in its hands, and nobody else has its places."""
         self.holders()
-        least = int((START + sent_at + LEASE_SECONDS - _SLACK_SECONDS) * 1_000_000)
+        least = int((sent_at.timestamp() + LEASE_SECONDS - _SLACK_SECONDS) * 1_000_000)
         for id in running:
             found = self._raw.execute(
                 "SELECT lease_until FROM operation WHERE id = ? AND lease_owner = ?", (id, owner)
@@ -276,14 +291,14 @@ class Watch:
 
     def in_the_end(self) -> list[Violated]:
         """All that is wrong once nothing is under way any more."""
-        with self.world.cluster.disk.connection.begin():
+        with self.world.cluster.disk.begun().begin():
             store = Store(self.world.cluster.disk.connection, self.world.no_signals)
             servers = store.server.list(filter=ServerFilter(deleted=None))
             operations = store.operation.list(limit=10_000)
             claims = {claim.server_id: claim.host for claim in store.host.claims()}
             hosts = {host.name: host for host in store.host.list()}
             images = store.image.ids()
-        self.checked += 8
+        self.checked += 9
         found = [*self._ended(operations), *self._surprises()]
         found += [wrong for each in operations for wrong in (*_journal(each), *_elsewhere(each))]
         by_target: dict[str, list[Operation]] = {}
@@ -293,6 +308,7 @@ class Watch:
             found += self._server(server, by_target.get(server.id, []))
         found += self._asked({server.id: server for server in servers})
         found += self._guests(servers)
+        found += self._disks(servers)
         held = {server.id: server.host for server in servers if server.deleted_at is None and server.host is not None}
         if held != claims:
             found.append(Violated("claims", f"servers are on {held}, and claims say {claims}"))
@@ -352,6 +368,28 @@ class Watch:
             if server.deleted_at is not None and server.id not in users.delete_asked:
                 found.append(Violated("nothing lost", f"{server.id} was deleted, and nobody asked for it"))
         return found
+
+    def _disks(self, servers: list[Server]) -> list[Violated]:
+        storage = self.world.storage
+        if storage is None:
+            return []
+        there = {server.id: server for server in servers if server.deleted_at is None}
+        found = []
+        for id, disk in storage.disks.items():
+            server = there.get(id)
+            if server is None:
+                found.append(Violated("disks", f"{id} is no more, and its disks are still {disk.host}'s"))
+            elif server.vm_state in _RUNNING_POWER and server.host != disk.host:
+                found.append(Violated("disks", f"{id} is on {server.host}, and its disks are {disk.host}'s"))
+        sharing = {name for place in ("kvm1", "kvm2") for name in self.world.host_names if name.startswith(place)}
+        without = [
+            server
+            for server in there.values()
+            if server.vm_state in _RUNNING_POWER and server.host in sharing and server.id not in storage.disks
+        ]
+        return found + [
+            Violated("disks", f"{server.id} is {server.vm_state} on {server.host}, without disks") for server in without
+        ]
 
     def _guests(self, servers: list[Server]) -> list[Violated]:
         found = []

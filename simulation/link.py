@@ -74,7 +74,7 @@ class WatchedLink(HttpLink):
 
     def beat(self, beat: Beat) -> Held:
         """As HttpLink has it."""
-        sent_at = self._world.hub.now
+        sent_at = self._world.time()
         held = super().beat(beat)
         self._world.hub.soon(lambda: self._world.watch.beaten(self._owner, beat.running, sent_at))
         return held

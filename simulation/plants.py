@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from polyvisor.model.operation import Operation as Row
-from polyvisor.operate import engine, guest_remove, holding, progress, relocate
+from polyvisor.operate import engine, guest_remove, holding, host_drain, progress, relocate
 from polyvisor.operate.definition import Operation as Definition
 from polyvisor.operate.holds import Holds
 from polyvisor.operate.kinds import KINDS
@@ -160,6 +160,19 @@ def _failed_host_not_excluded() -> Iterator[Kinds]:
         relocate._passed_over, relocate.claim_elsewhere = passed_over, claim_elsewhere
 
 
+def _drain_forgets() -> Any:
+    ways = host_drain.ways
+
+    def forgetful(store: Any, host: Any, now: Any, *, rebuild: bool) -> Any:
+        return ways(store, host, now, rebuild=rebuild)[:-1]
+
+    return _patched(host_drain, "ways", forgetful)
+
+
+def _held_as_long() -> Any:
+    return _patched(holding, "HELD_SECONDS", holding.HOLD_SECONDS)
+
+
 PLANTS: dict[str, Plant] = {
     "undo removed": Plant(
         what="The undo of server.create's step `make` is gone.",
@@ -234,6 +247,18 @@ PLANTS: dict[str, Plant] = {
         found_by=("elsewhere",),
         plant=_failed_host_not_excluded,
         faults=("host loses power",),
+    ),
+    "drain forgets a server": Plant(
+        what="A drain passes over one of the servers that are on its host.",
+        found_by=("drained",),
+        plant=_drain_forgets,
+        faults=("lose notifications",),
+    ),
+    "held as long as its servers count": Plant(
+        what="An agent acts for as long as the servers count, though their clocks may run faster than its own.",
+        found_by=("one holder", "fencing"),
+        plant=_held_as_long,
+        faults=("database clock jumps", "cut agent from all servers"),
     ),
 }
 """Every planted bug by its name."""

@@ -13,6 +13,7 @@ from polyvisor.operate.controller import Controller
 from polyvisor.operate.engine import Engine
 from polyvisor.operate.station import Station
 from polyvisor.operate.tools import ControlTools
+from polyvisor.serve.clock import SteadyClock
 from polyvisor.store.outage import MaybeCommitted
 from simulation.api import Answer
 from simulation.database import Lost, SimulatedDatabase
@@ -21,7 +22,7 @@ from simulation.estate import Connection
 from simulation.hub import Process
 from simulation.link import WatchedLink
 from simulation.network import NoAnswer
-from simulation.standins import new_uuid, wall_seconds
+from simulation.standins import START, new_uuid, wall_seconds
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -76,17 +77,30 @@ class Server(Machine):
         self.database = SimulatedDatabase(world.cluster, process, world.moment)
         tools = ControlTools(world.compute, world.schedule, world.hub.chance.getrandbits(32))
         self.engine = Engine(world.kinds, tools)
-        self.clock = world.clock_of(self)
-        self.desk = Desk(self.database, self.engine, self.clock)
-        self.api = world.api.of(self.database, self.clock)
         while True:
-            controller = Controller(self.database, self.engine, self.clock, self.name)
+            if world.cluster.clock_off_seconds:  # it would believe it: whoever runs a cloud sets the clock first
+                world.hub.sleep(START_PAUSE_SECONDS)
+                continue
             try:
-                controller.start()
+                self.clock = self._clock()
+                Controller(self.database, self.engine, self.clock, self.name).start()
                 break
             except (Lost, MaybeCommitted):
                 world.hub.sleep(START_PAUSE_SECONDS)
+        self.clock.start()
+        self.desk = Desk(self.database, self.engine, self.clock)
+        self.api = world.api.of(self.database, self.clock)
         self.ready = True
+
+    def _clock(self) -> SteadyClock:
+        """The product's own, which follows the database's. Raises Lost where that does not answer."""
+        world = self.world
+
+        def reference() -> float:
+            with self.database.read():
+                return START + world.hub.now + world.cluster.clock_off_seconds
+
+        return SteadyClock(reference, monotonic=lambda: 1_000.0 + world.hub.now)
 
     def answer(self, method: str, path: str, body: Any, version: str) -> Answer:
         """One request."""

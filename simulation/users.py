@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from polyvisor.model.aggregate import AUTOMATIC, EVACUATE_DISKS_KEY, EVACUATE_KEY, REBUILD
+from polyvisor.model.errors import PolyvisorError
+from polyvisor.model.order import HostDrain
+from polyvisor.operate import host_drain
+from polyvisor.operate.evacuation import OPERATOR
+from polyvisor.operate.unasked import begin_unasked
 from polyvisor.store.outage import MaybeCommitted
+from polyvisor.store.store import Store
 from simulation.api import Answer
 from simulation.database import Lost
 from simulation.hub import Process
 from simulation.network import NoAnswer
+from simulation.standins import new_uuid
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -75,6 +84,9 @@ class Users:
             return
         if wish.kind == "image delete":
             self._delete_image(wish)
+            return
+        if wish.kind in ("drain", "undrain"):
+            self._drain(wish)
             return
         if wish.kind in ("disable", "enable"):
             host = self.world.host_names[wish.which % len(self.world.host_names)]
@@ -144,25 +156,59 @@ class Users:
 
     def _delete_image(self, wish: Wish) -> None:
         """As the Image API does it: the record goes first."""
-        world = self.world
         id = IMAGES[wish.which % len(IMAGES)]
+
+        def delete(store: Store, now: datetime) -> None:
+            if id in store.image.ids():
+                store.image.delete(id, now)
+
+        if self._write(wish, f"delete image {id}", delete):
+            self.images_deleted.add(id)
+
+    def _drain(self, wish: Wish) -> None:
+        """As `polyvisor host drain` and `undrain` do it on a server's machine."""
+        host = self.world.host_names[wish.which % len(self.world.host_names)]
+        order = HostDrain(host=host, rebuild=not self.world.plan.shared)
+        id = str(new_uuid())
+
+        def drain(store: Store, now: datetime) -> None:
+            host_drain.check_can_be_drained(store.host.get(host))
+            target = host_drain.target(host)
+            if not store.operation.unfinished(target):
+                begin_unasked(store, id, "host.drain", target, order, now, user_id=OPERATOR)
+
+        def undrain(store: Store, now: datetime) -> None:
+            end_drain(store, store.host.get(host).name, now)
+
+        self._write(wish, f"{wish.kind} {host}", drain if wish.kind == "drain" else undrain)
+
+    def _write(self, wish: Wish, what: str, act: Callable[[Store, datetime], None]) -> bool:
+        """Have a server write what is none of the Compute API's; whether it is known to have happened."""
+        world = self.world
         server = world.servers[wish.to % len(world.servers)]
 
-        def delete() -> bool:
+        def write() -> None:
             if not server.ready:
                 raise NoAnswer("connection refused")
             with server.database.write() as store:
-                if id not in store.image.ids():
-                    return False
-                store.image.delete(id, server.clock())
-            return True
+                act(store, server.clock())
 
         try:
-            if world.network.call(self.process, server.process, delete, ANSWER_SECONDS, "image delete"):
-                self.images_deleted.add(id)
-                world.say("users", "have deleted image %s", id)
+            world.network.call(self.process, server.process, write, ANSWER_SECONDS, what)
         except (NoAnswer, Lost, MaybeCommitted) as error:
-            world.say("users", "do not know whether image %s is deleted: %s", id, error)
+            world.say("users", "do not know whether they %s: %s", what, error)
+            return False
+        except PolyvisorError as error:
+            world.say("users", "may not %s: %s", what, error.sentence)
+            return False
+        world.say("users", "%s", what)
+        return True
+
+
+def end_drain(store: Store, host: str, now: datetime) -> None:
+    """What is on its way goes on; nothing comes back."""
+    store.operation.cancel(host_drain.target(host), now)
+    store.host.enable(host, True, "")
 
 
 def _short(body: Any) -> str:

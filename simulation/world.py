@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from polyvisor.store.signals import Signals
 from polyvisor.store.store import Store
 from simulation.api import PROJECT, Answer, Api
 from simulation.database import Cluster, Disk
-from simulation.estate import Hypervisor
+from simulation.estate import Hypervisor, MemoryStorage
 from simulation.faults import Fault, Strikes
 from simulation.hub import Hub, Process
 from simulation.invariants import Watch
@@ -57,6 +57,8 @@ class Plan(msgspec.Struct, frozen=True):
     faults: tuple[Fault, ...]
     automatic: bool
     """Servers of silent hosts are evacuated by themselves, and their agents turn their guests off."""
+    shared: bool
+    """Both KVM hosts reach the disks of each other's guests."""
     linger: bool
     """Go on for a while after all is quiet, and look again."""
 
@@ -85,8 +87,12 @@ class World:
         self.cluster = Cluster(self.hub, disk)
         self.network = Network(self.hub)
         self.places = plan.places
+        self.storage = MemoryStorage() if plan.shared else None
         self.hypervisors = {
-            place: Hypervisor(self.hub, place, PAIR if place == "vc" else SMALL) for place in plan.places
+            place: Hypervisor(self.hub, place, PAIR, None)
+            if place == "vc"
+            else Hypervisor(self.hub, place, SMALL, self.storage)
+            for place in plan.places
         }
         self.host_names = [name for there in self.hypervisors.values() for name in self.hosts_of(there)]
         self.servers = [Server(self, f"server-{number + 1}") for number in range(plan.servers)]
@@ -137,6 +143,7 @@ class World:
         self.network.cuts.clear()
         self.network.loss_rate = self.network.double_rate = self.network.late_rate = 0.0
         self.cluster.down = self.cluster.full = False
+        self.cluster.clock_off_seconds = 0.0
         self.cluster.cut_off.clear()
         self.cluster.deaf.clear()
         for there in self.hypervisors.values():
@@ -157,9 +164,12 @@ class World:
         """Servers whose guests were changed behind our back."""
         return {id for there in self.hypervisors.values() for id in there.touched}
 
-    def clock_of(self, server: Server) -> Callable[[], datetime]:
-        """The clock that a server goes by."""
-        return lambda: datetime.fromtimestamp(START + self.hub.now, UTC)
+    def time(self) -> datetime:
+        """The time by the servers that are at work: their own clocks, of which the slowest counts."""
+        return min(
+            (server.clock() for server in self.servers if server.process.alive and server.ready),
+            default=datetime.fromtimestamp(START + self.hub.now, UTC),
+        )
 
     def note_error_answer(self, answer: Answer, method: str, path: str) -> None:
         """A 5xx: foreseen while the database cannot be reached, a surprise otherwise."""
@@ -169,7 +179,7 @@ class World:
 def prepare(disk: Disk) -> None:
     """What every history finds in the database: a project, a flavor, images, and agents that have joined."""
     dawn = datetime.fromtimestamp(START - 86_400, UTC)
-    with disk.connection.begin():
+    with disk.begun().begin():
         store = Store(disk.connection, Signals())
         store.domain.create(Domain(id="default", name="Default"))
         store.project.create(Project(id=PROJECT, name="project", domain_id="default"))
@@ -216,6 +226,7 @@ def plan_of(seed: str, most_faults: int, seconds: float, kinds: tuple[str, ...] 
         wishes=tuple(sorted(wishes, key=lambda wish: wish.at)),
         faults=schedule(chance, most_faults, seconds, kinds),
         automatic=chance.random() < 0.4,
+        shared=chance.random() < 0.5,
         linger=chance.random() < 0.2,
     )
 
@@ -235,5 +246,7 @@ WISHES = {
     "image delete": 1,
     "disable": 1,
     "enable": 1,
+    "drain": 2,
+    "undrain": 1,
 }
 """What people ask for, and how often one thing beside the other."""

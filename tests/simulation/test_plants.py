@@ -5,7 +5,7 @@ import pytest
 from simulation.plants import PLANTS
 from simulation.run import Found, run
 
-MOST_HISTORIES = 150
+MOST_HISTORIES = 300
 BASES = ("one", "two", "three")
 
 

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import threading
 import time
 from datetime import UTC, datetime
 
@@ -16,14 +15,16 @@ from polyvisor.store.database import Database
 def main(url: str, northbound: str, southbound: str) -> None:
     """Until SIGTERM."""
     log_to_stderr("info", "text", {})
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    # No Event: its lock may be this thread's own when the signal comes.
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     settings = NetworkSettings(backend="ovn", ovn_northbound=northbound, ovn_southbound=southbound)
     database = Database(url)
     backend = OvnBackend(settings)
     keeper = NetworkKeeper(database, backend, lambda: datetime.now(UTC), time.monotonic, settings.sweep_seconds)
     keeper.start()
-    while not stopping.wait(0.1):
+    while not told:
+        time.sleep(0.1)
         backend.wake()  # SQLite tells no other process of a commit
     keeper.stop()
     database.close()

@@ -62,11 +62,15 @@ class Process:
     def end(self, how: signal.Signals) -> None:
         """By SIGTERM in order, by SIGKILL in none."""
         self.tell(how)
-        self._process.wait(PATIENCE_SECONDS)
+        self.wait()
 
     def tell(self, how: signal.Signals) -> None:
         """Send it a signal."""
         self._process.send_signal(how)
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        self._process.wait(PATIENCE_SECONDS)
 
 
 def station(url: str, chassis: TestChassis, log: Path) -> Process:
@@ -172,7 +176,7 @@ class Bed:
         for each in processes:
             each.tell(signal.SIGTERM)
         for each in processes:
-            each.end(signal.SIGTERM)
+            each.wait()
         self.database.close()
 
 

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-import threading
+import time
 
 from polyvisor.network.metadata.plugs import OpenVSwitchPlugs
 from polyvisor.network.metadata.switch import OpenVSwitch
@@ -15,14 +15,16 @@ from polyvisor.store.database import Database
 def main(url: str, place: str, switch: str) -> None:
     """Until SIGTERM. `switch`: where its Open vSwitch's database answers."""
     log_to_stderr("info", "text", {})
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    # No Event: its lock may be this thread's own when the signal comes.
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     database = Database(url)
     station = MetadataStation(
         LocalMetadataLink(database, [place]), OpenVSwitch("br-int", switch), 0.2, OpenVSwitchPlugs(switch)
     )
     station.start()
-    stopping.wait()
+    while not told:
+        time.sleep(0.1)
     station.stop()
     database.close()
 

@@ -32,6 +32,7 @@ from polyvisor.serve.http import HttpServer, bind, is_loopback
 from polyvisor.serve.image_store import open_image_store
 from polyvisor.serve.network import with_backend
 from polyvisor.serve.observation import Observation, ObserveSettings
+from polyvisor.serve.open_files import allow_many_open_files
 from polyvisor.serve.readiness import checks
 from polyvisor.serve.schema import bring_up_to_date, check_usable, look
 from polyvisor.serve.tls import Certificate, own_certificate
@@ -78,6 +79,7 @@ def run(
     """
     # A hypervisor's user may have to pass through DATA to its guests' disks: what lies beside them is ours alone.
     os.umask(0o077)
+    allow_many_open_files()
     # Many threads with little to do each: handing the interpreter on sooner answers a fifth more requests at once.
     sys.setswitchinterval(SWITCH_SECONDS)
     data = data.absolute()

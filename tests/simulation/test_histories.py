@@ -10,7 +10,7 @@ from simulation.run import run
 
 ROOT = Path(__file__).parents[2]
 FIRST = 2000
-PARTS = 10
+PARTS = 20
 HISTORIES = 100
 
 

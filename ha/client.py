@@ -17,7 +17,11 @@ class NoAnswer(Exception):
 
 
 class Refused(Exception):
-    """The cloud said no, with this sentence."""
+    """The cloud said no, with this sentence and this status."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 class Client:
@@ -53,7 +57,7 @@ class Client:
                 break
             self._token = ""
         if answer.status_code >= 400:
-            raise Refused(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+            raise Refused(f"{method} {path}: {answer.status_code} {answer.text[:300]}", answer.status_code)
         return answer
 
     def knock(self, path: str = "/") -> int:
@@ -71,7 +75,7 @@ class Client:
         who = {"methods": ["password"], "password": {"user": {"name": user, "password": password, "domain": domain}}}
         answer = self._send("POST", "/identity/v3/auth/tokens", json={"auth": {"identity": who, "scope": scope}})
         if answer.status_code != 201:
-            raise Refused(f"No token: {answer.status_code} {answer.text[:300]}")
+            raise Refused(f"No token: {answer.status_code} {answer.text[:300]}", answer.status_code)
         return str(answer.headers["X-Subject-Token"])
 
     def _send(self, method: str, path: str, **more: Any) -> requests.Response:

@@ -12,6 +12,7 @@ from testbed.audit import Ledger
 MOST_SERVERS = 4
 """How many servers one user keeps at a time."""
 _SERVERS = "/compute/v2.1/servers"
+NOT_FOUND = 404
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Load:
         self._going = threading.Event()
         self._stopping = threading.Event()
         self._found: dict[str, list[str]] = {wish.user: [] for wish in wishes}
+        self._again: set[str] = set()
+        """Undecided ones that their users have again."""
         self._busy = threading.Semaphore(len(wishes))
         self._users = len(wishes)
         self._threads = [
@@ -76,15 +79,20 @@ class Load:
                 thread.join()
 
     def adopt(self, present: Mapping[str, str]) -> None:
-        """Tell the users which of their servers are there (id → name): what got no answer is theirs to delete, too."""
+        """Tell the users which of their servers are there (id → name): what got no answer is theirs to delete, too.
+
+        A delete without an answer stays undecided until another one is answered: a server that was cut off from its
+        database may still take it, after this look.
+        """
         with self._lock:
             for id, name in present.items():
                 if name in self.ledger.unanswered:
                     self.ledger.unanswered.discard(name)
                     self.ledger.created[id] = name
-                elif id not in self.ledger.undecided:
+                elif id not in self.ledger.undecided or id in self._again:
                     continue
-                self.ledger.undecided.discard(id)
+                else:
+                    self._again.add(id)
                 self._found[name.rpartition("-")[0]].append(id)
 
     def answered_after(self, moment: float) -> float | None:
@@ -145,12 +153,15 @@ class Load:
         except NoAnswer:
             with self._lock:
                 self.ledger.undecided.add(id)
+                self._again.discard(id)
                 self.samples.append(Sample(begun, time.monotonic(), answered=False))
             return
         except Refused as refused:
             with self._lock:
-                self.refusals.append(str(refused))
-            return
+                if refused.status != NOT_FOUND or id not in self.ledger.undecided:
+                    self.refusals.append(str(refused))
+                    return
         with self._lock:
+            self.ledger.undecided.discard(id)
             self.ledger.deleted.add(id)
             self.samples.append(Sample(begun, time.monotonic(), answered=True))

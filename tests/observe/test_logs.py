@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any
 
 import pytest
+import structlog
 
 from polyvisor.model.errors import Invalid
 from polyvisor.serve.logs import log_to_stderr
@@ -137,5 +138,7 @@ def test_no_secret_is_in_any_line_or_span(observed: ObservedCloud) -> None:
     ("levels", "sentence"), [({"apis": "info"}, "no area 'apis'"), ({"api": "loud"}, "'loud' is no level")]
 )
 def test_an_area_or_level_that_is_not_there_is_refused(levels: dict[str, str], sentence: str) -> None:
+    before = structlog.get_config()
     with pytest.raises(Invalid, match=sentence):
         log_to_stderr("info", "text", levels)
+    assert structlog.get_config() == before, "nothing is configured by halves"

@@ -23,6 +23,8 @@ def log_to_stderr(level: str, form: Format = "auto", levels: Mapping[str, str] |
     `form`: "text" (logfmt), "json", or "auto" = for the eye on a terminal, else text. `levels`: area → level, where it
     is not `level`. Raises Invalid for an area or a level that there is not.
     """
+    lowest = _checked(level).upper()
+    areas = {_logger(area): _checked(name).upper() for area, name in (levels or {}).items()}
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -46,10 +48,10 @@ def log_to_stderr(level: str, form: Format = "auto", levels: Mapping[str, str] |
     root = logging.getLogger()
     root.handlers = [handler]
     # What libraries say below "info" may be whole requests with their passwords: it is never logged.
-    root.setLevel(max(logging.INFO, logging.getLevelNamesMapping()[_checked(level).upper()]))
-    logging.getLogger("polyvisor").setLevel(level.upper())
-    for area, name in (levels or {}).items():
-        logging.getLogger(_logger(area)).setLevel(_checked(name).upper())
+    root.setLevel(max(logging.INFO, logging.getLevelNamesMapping()[lowest]))
+    logging.getLogger("polyvisor").setLevel(lowest)
+    for logger, own in areas.items():
+        logging.getLogger(logger).setLevel(own)
     for noisy in ("oslo_policy", "stevedore", "alembic", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

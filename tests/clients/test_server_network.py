@@ -58,6 +58,20 @@ def test_the_only_network_is_the_automatic_one(cloud: RunningCloud, servers: Ser
     assert len(ports_of(cloud, id)) == 1
 
 
+def test_a_project_without_a_network_is_given_one(cloud: RunningCloud, servers: Servers) -> None:
+    id = boot(cloud, servers, "first")
+    try:
+        [(network, addresses)] = cloud.ask("server", "show", "first")["addresses"].items()
+        assert network == "auto_allocated_network"
+        assert len(addresses) == 1
+        assert boot(cloud, servers, "second")
+        assert [row["Name"] for row in cloud.ask("network", "list", "--internal")] == [network], "one for all servers"
+    finally:
+        cloud.openstack("server", "delete", "--wait", id, "second")
+        cloud.openstack("network", "auto", "allocated", "topology", "delete")
+    assert cloud.ask("network", "list") == []
+
+
 def test_ports_are_plugged_in_and_taken_out(cloud: RunningCloud, servers: Servers, private: str) -> None:
     given = str(cloud.ask("port", "create", "--network", private, "given")["id"])
     id = boot(cloud, servers, "changing", "--nic", f"port-id={given}")

@@ -19,9 +19,19 @@ def test_what_cannot_be_made_is_refused_with_a_sentence(cloud: RunningCloud, ser
         assert sentence in said
     long = cloud.refusal("server", "create", "--image", IMAGE, "--flavor", "m1.nano", "--nic", "none", "x" * 256)
     assert "at most 255 characters" in long
-    automatic = cloud.refusal("server", "create", "--image", IMAGE, "--flavor", "m1.nano", "refused")
-    assert "Unable to automatically allocate a network" in automatic
-    assert "--nic none" in automatic
+    assert cloud.ask("server", "list", "--all-projects", cloud=ADMIN) == []
+
+
+def test_where_no_network_can_be_made_the_user_is_told_what_to_do(cloud: RunningCloud, servers: Servers) -> None:
+    [pool] = cloud.ask("subnet", "pool", "list", "--default", cloud=ADMIN)
+    cloud.openstack("subnet", "pool", "set", "--no-default", pool["ID"], cloud=ADMIN)
+    try:
+        said = cloud.refusal("server", "create", "--image", IMAGE, "--flavor", "m1.nano", "refused")
+    finally:
+        cloud.openstack("subnet", "pool", "set", "--default", pool["ID"], cloud=ADMIN)
+    assert "Unable to automatically allocate a network" in said
+    assert "subnet pool create --default" in said
+    assert "--nic none" in said
     assert cloud.ask("server", "list", "--all-projects", cloud=ADMIN) == []
 
 

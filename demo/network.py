@@ -7,7 +7,7 @@ from demo.terminal import ADMIN, Terminal
 
 NETWORK, RANGE = "net", "10.9.0.0/24"
 DOMAIN = "openstacklocal"
-REACHED_TIMEOUT_SECONDS = 120
+REACHED_TIMEOUT_SECONDS = 180
 NO_ANSWER = "Connection timed out"
 """What ssh says where its packets are dropped."""
 ANSWERED = "3 packets transmitted, 3 packets received"

@@ -16,8 +16,8 @@ from testbed.ovn_guest import TestGuest, run
 from testbed.process import alive, wait_for
 
 PREFIX = "pv-ovn-"
-START_TIMEOUT_SECONDS = 60.0
-STOP_TIMEOUT_SECONDS = 30.0
+START_TIMEOUT_SECONDS = 180.0
+STOP_TIMEOUT_SECONDS = 180.0
 MISSING = "OVN is missing: install what setup/packages/ovn.txt names (setup/system-packages does)."
 ROOTS = (*("Port_Group", "Address_Set", "DHCP_Options", "DNS", "Load_Balancer", "HA_Chassis_Group"),)
 SCHEMAS = {"nb": "/usr/share/ovn/ovn-nb.ovsschema", "sb": "/usr/share/ovn/ovn-sb.ovsschema"}

@@ -23,8 +23,8 @@ from testbed.process import alive, wait_for
 PREFIX = "pv-postgres-"
 PORT = 5432
 USER = "polyvisor"
-START_TIMEOUT_SECONDS = 60.0
-STOP_TIMEOUT_SECONDS = 30.0
+START_TIMEOUT_SECONDS = 180.0
+STOP_TIMEOUT_SECONDS = 180.0
 MISSING = "PostgreSQL is missing: install Debian's package `postgresql` (setup/system-packages does)."
 
 # Safe against kill -9, as the kernel keeps what was written; not against a power cut, which no test here makes.

@@ -11,7 +11,7 @@ from testbed.ovn_guest import TestGuest
 from testbed.process import wait_for
 
 EVERY_SECONDS = 0.02
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 _PORT = 5001
 _RECEIVE_BUFFER_FORCE, _RECEIVE_BYTES = 33, 4_000_000
 """SO_RCVBUFFORCE of socket(7), which Python does not name."""

@@ -14,7 +14,7 @@ from typing import Any, Self
 from testbed.ports import free_ports
 from tests.clients.cloud import ADMIN, PROGRAM, RunningCloud
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 
 
 def eventually(true: Callable[[], Any], what: str, within_seconds: float = PATIENCE_SECONDS) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from testbed.ports import free_ports
 from tests.agent.authority import TestAuthority
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 PREFIX = "/agent/v1"
 
 

@@ -12,7 +12,7 @@ from testbed.process import wait_for
 from tests.deploy.build import ROOT
 
 FILE = ROOT / "deploy/haproxy/haproxy.cfg"
-START_TIMEOUT_SECONDS = 60
+START_TIMEOUT_SECONDS = 180
 
 
 class Balancer:

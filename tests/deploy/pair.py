@@ -18,7 +18,7 @@ from tests.deploy import balancer
 from tests.deploy.build import ROOT
 
 KEEPALIVED = ROOT / "deploy/keepalived/keepalived.conf"
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 180
 NAMES = ("one", "two")
 _ANSWER = b"a server"
 

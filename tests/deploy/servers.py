@@ -16,7 +16,7 @@ from testbed.process import wait_for
 from tests.clients.cloud import PROGRAM
 from tests.deploy.balancer import Balancer
 
-START_TIMEOUT_SECONDS = 120
+START_TIMEOUT_SECONDS = 180
 _CONFIGURATION = """\
 database = "{database}"
 tls_certificate = "{certificate}"

@@ -19,7 +19,7 @@ from tests.network.records import bound, group, mac, network, port, records, rul
 
 pytestmark = pytest.mark.xdist_group("ovn")
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 ONE, TWO, OTHER = mac(1), mac(2), mac(9)
 ALL_NODES, ALL_NODES_MAC = "ff02::1", "33:33:00:00:00:01"
 SOLICITED, ADVERTISES_ROUTER, ADVERTISES = 0x40, 134, 136

@@ -30,7 +30,7 @@ from tests.network.records import (
 
 pytestmark = pytest.mark.xdist_group("ovn")
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 FLOATING, KEEPER = "172.24.5.20", mac(40)
 OPEN = group("open", *(rule(side, "open", side) for side in ("ingress", "egress")))
 

@@ -18,7 +18,7 @@ from testbed.process import wait_for
 from tests.operate.cloud import Cloud
 from tests.operate.networks import put_port
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 class FilteringDriver:

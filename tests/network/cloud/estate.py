@@ -21,7 +21,7 @@ from testbed.process import wait_for
 from tests.network.cloud.ground import OUTSIDE_ADDRESS, SERVER, VSPHERE_PLACE, Ground
 from tests.network.cloud.shell import Shell
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 BOOT_SECONDS = 600.0
 MEMBER, ADMIN = "polyvisor", "polyvisor-admin"
 DOMAIN = "example.org"

@@ -27,7 +27,7 @@ from tests.api.metadata.estate import NOW, Estate, server, uid
 from tests.databases import sqlite_url, with_tables
 from tests.network.beds import settings
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 REPOSITORY = Path(__file__).parents[3]
 
 

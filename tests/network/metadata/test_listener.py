@@ -14,7 +14,7 @@ from polyvisor.network.metadata import connection, listener
 from polyvisor.network.metadata.limit import Limit
 from polyvisor.network.metadata.listener import Listener
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 class Bed:

@@ -14,7 +14,7 @@ from polyvisor.operate.metadata_station import MetadataStation
 from testbed.ovn import TestOvn
 from testbed.process import wait_for
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 class Heard:

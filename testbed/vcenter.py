@@ -32,7 +32,7 @@ CACHE = Path(__file__).resolve().parent.parent / ".cache" / "testbed"
 PASSWORD_VARIABLE = "POLYVISOR_TEST_VCENTER_PASSWORD"
 ANY_PORT = "127.0.0.1:0"
 START_TIMEOUT_SECONDS = 180.0
-STOP_TIMEOUT_SECONDS = 180.0
+STOP_TIMEOUT_SECONDS = 30.0
 OLDEST_GO = (1, 21)  # the first that fetches the newer tools which go.mod asks for
 GO_IS_MISSING = (
     "The test vCenter is a Go program, and needs `go` 1.21 or newer on PATH. Install Debian's package `golang` where "

@@ -40,7 +40,7 @@ class NewBinding(BindingChange, forbid_unknown_fields=True, kw_only=True):
 
 
 def _port(call: Call, *, change: bool = False) -> Port:
-    record = call.store.port.get(call.path["id"])
+    record = call.store.port.get(call.path["id"], viewer=call.owner)
     if change:
         check_revision(call, record)
     return record

@@ -33,21 +33,24 @@ def index(call: Call) -> Reply:
 @agents.route("GET", "/{id}", policy="get_agent")
 def show(call: Call) -> Reply:
     """One of them."""
-    for host in call.store.host.list():
-        if host.uuid == call.path["id"]:
-            return Reply(200, {"agent": selected(call, view(host))})
-    raise NotFound(f"Agent {call.path['id']} could not be found.", kind="AgentNotFound")
+    return Reply(200, {"agent": selected(call, view(_host(call)))})
 
 
 @agents.route("DELETE", "/{id}", policy="delete_agent")
 def delete(call: Call) -> Reply:
     """Refused for each that there is: an agent is its host's, and goes with it."""
+    host = _host(call)
+    raise Conflict(
+        f"Agent {host.uuid} is that of host {host.name}: take the host away, by deleting its compute service.",
+        kind="AgentInUse",
+    )
+
+
+def _host(call: Call) -> Host:
+    """The host whose agent the path names. Raises NotFound."""
     for host in call.store.host.list():
         if host.uuid == call.path["id"]:
-            raise Conflict(
-                f"Agent {host.uuid} is that of host {host.name}: take the host away, by deleting its compute service.",
-                kind="AgentInUse",
-            )
+            return host
     raise NotFound(f"Agent {call.path['id']} could not be found.", kind="AgentNotFound")
 
 

@@ -17,7 +17,7 @@ from polyvisor.api.network.form import (
     selected,
     standard,
 )
-from polyvisor.api.network.security_group_rule import READ
+from polyvisor.api.network.security_group_rule import read_fields
 from polyvisor.model.security_group import DefaultSecurityGroupRule
 from polyvisor.model.security_group_rule import PARENT, checked, rule_of
 
@@ -61,9 +61,7 @@ def create(call: Call) -> Reply:
 
 def _make(call: Call, new: NewDefaultRule) -> DefaultSecurityGroupRule:
     values = {name: value for name, value in given(new).items() if value is not None}
-    for name, read in READ.items():
-        if name in values:
-            values[name] = read(values[name])
+    read_fields(values)
     truths(values, "used_in_default_sg", "used_in_non_default_sg")
     if values.pop("remote_address_group_id", None) is not None:
         raise invalid("default rules name no address group: give 'remote_ip_prefix', one rule for each.")

@@ -35,7 +35,7 @@ _FIELDS = (
 )  # fmt: skip
 _FILTERS = filters_of(*_FIELDS)
 _SORTS = ("id", "project_id", "created_at", "updated_at", *_FIELDS)
-READ = {
+_READ = {
     "ethertype": ethertype_of,
     "protocol": protocol_of,
     "port_range_min": port_of,
@@ -86,11 +86,16 @@ def create(call: Call) -> Reply:
     return made("security_group_rule", "security_group_rules", shown, several=several)
 
 
-def _rule(call: Call, group: SecurityGroup, new: NewSecurityGroupRule) -> SecurityGroupRule:
-    values = given_new(new)
-    for name, read in READ.items():
+def read_fields(values: dict[str, Any]) -> None:
+    """Bring what says which packets a rule is for into the form in which it is kept. Raises Invalid."""
+    for name, read in _READ.items():
         if name in values:
             values[name] = read(values[name])
+
+
+def _rule(call: Call, group: SecurityGroup, new: NewSecurityGroupRule) -> SecurityGroupRule:
+    values = given_new(new)
+    read_fields(values)
     rule = SecurityGroupRule(
         id=call.new_id(),
         project_id=project_of(call, values),

@@ -142,7 +142,7 @@ def _convert(values: dict[str, Any]) -> int:
         raise invalid("'prefixes' are CIDRs, such as 10.64.0.0/12.") from None
     versions = {6 if ":" in each else 4 for each in prefixes}
     if len(versions) != 1:
-        raise Invalid("Cannot mix IPv4 and IPv6 prefixes in a subnet pool.", kind="PrefixVersionMismatch")
+        raise _mixed()
     values["prefixes"] = prefixes
     return versions.pop()
 
@@ -198,7 +198,7 @@ def update(call: Call) -> Reply:
     values = given(call.body)
     version = _convert(values)
     if version not in (0, record.ip_version):
-        raise Invalid("Cannot mix IPv4 and IPv6 prefixes in a subnet pool.", kind="PrefixVersionMismatch")
+        raise _mixed()
     if version and not all(inside(values["prefixes"], each) for each in record.prefixes):
         raise Invalid(
             "Existing prefixes must be a subset of the new prefixes: name them all, and the new ones.",
@@ -241,11 +241,15 @@ def remove_prefixes(call: Call) -> Reply:
     return _with_prefixes(call, record, left)
 
 
+def _mixed() -> Invalid:
+    return Invalid("Cannot mix IPv4 and IPv6 prefixes in a subnet pool.", kind="PrefixVersionMismatch")
+
+
 def _prefixes(wanted: list[str], version: int) -> tuple[str, ...]:
     """CIDRs of the pool's version of IP. Raises Invalid."""
     values: dict[str, Any] = {"prefixes": wanted}
     if _convert(values) != version:
-        raise Invalid("Cannot mix IPv4 and IPv6 prefixes in a subnet pool.", kind="PrefixVersionMismatch")
+        raise _mixed()
     found: tuple[str, ...] = values["prefixes"]
     return found
 

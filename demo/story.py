@@ -9,7 +9,6 @@ from demo.terminal import ADMIN, DemoFailed, Terminal
 JOIN_TIMEOUT_SECONDS = 180
 ACTIVE_TIMEOUT_SECONDS = 300
 BOOT_TIMEOUT_SECONDS = 300
-DELETE_TIMEOUT_SECONDS = 180
 BY_METADATA = ("on-kvm", "on-vsphere")
 """The servers that their image alone sends to a hypervisor."""
 SERVER = "server create -c id -c name -c status --flavor m1.nano --key-name ada"

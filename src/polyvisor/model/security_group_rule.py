@@ -22,7 +22,6 @@ _WITH_PORTS = frozenset(PROTOCOLS[name] for name in ("tcp", "udp", "sctp", "dccp
 _ICMP = frozenset((PROTOCOLS["icmp"], PROTOCOLS["ipv6-icmp"]))
 _IPV6_ONLY = frozenset(number for name, number in PROTOCOLS.items() if name.startswith("ipv6-"))
 ETHERTYPES = ("IPv4", "IPv6")
-DIRECTIONS = ("ingress", "egress")
 PARENT = "PARENT"
 """The remote group of a default rule that stands for the group which begins with it."""
 _OF_FIRST_RULES = UUID("5f1d7f0c-3f0e-5d53-8f0d-0b7f8a3a6c52")

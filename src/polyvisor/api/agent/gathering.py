@@ -1,7 +1,6 @@
 """Gathers what many agents ask into few transactions, so that signs of life never wait for work."""
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,8 +9,6 @@ from concurrent.futures import Executor
 from polyvisor.api.agent.gate import Answer, Asked
 from polyvisor.model.errors import PolyvisorError, Unavailable
 from polyvisor.store.outage import is_busy, is_outage
-
-log = logging.getLogger(__name__)
 
 MOST_SIGNS = 512
 COMPANY_SECONDS = 0.1
